@@ -1,0 +1,477 @@
+"""The records that flow through the six chapters: frozen, slotted, keyword-only, standard library only. Read this first.
+
+    Need -> Task -> Audit(Finding...) -> Candidate(Family) -> Trial(Measurement...) -> Decision -> Package
+
+Arrays are named by `Any` here because this file imports nothing heavy; their shapes are in the docstrings.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from rightfit import units
+from rightfit.errors import UsageError
+
+Problem = Literal["binary", "multiclass", "multilabel", "regression", "forecasting", "detection", "generation"]
+State = Literal["ok", "pruned", "timeout", "oom", "crashed", "invalid"]
+Severity = Literal["info", "ask", "warning", "severe"]
+Search = Literal["auto", "grid", "random", "tpe"]
+
+
+def frozen(cls: type) -> Any:
+    """The one way to declare a record."""
+    return dataclass(frozen=True, slots=True, kw_only=True)(cls)
+
+
+def asdict(record: Any) -> Any:
+    """A record as plain JSON values: tuples become lists, mappings become dicts, callables are left out.
+
+    >>> asdict(Limit(name="size_mib", limit=20.0, sense="at_most"))
+    {'name': 'size_mib', 'limit': 20.0, 'sense': 'at_most'}
+    """
+    if dataclasses.is_dataclass(record) and not isinstance(record, type):
+        pairs = ((f.name, getattr(record, f.name)) for f in dataclasses.fields(record))
+        return {name: asdict(value) for name, value in pairs if not callable(value)}
+    if isinstance(record, Mapping):
+        return {str(key): asdict(value) for key, value in record.items()}
+    if isinstance(record, tuple | list | set | frozenset):
+        return [asdict(value) for value in record]
+    return record
+
+
+@frozen
+class Limit:
+    """One hard limit on one measured name, in the unit of the name's suffix.
+
+    `name` is latency_p95_ms, memory_mib, size_mib, throughput_per_s, or a metric's name.
+    """
+
+    name: str
+    limit: float
+    sense: Literal["at_most", "at_least"]
+
+    def met(self, value: float | None) -> bool:
+        """Whether a measured value meets the limit; an unknown value does not.
+
+        >>> Limit(name="size_mib", limit=20.0, sense="at_most").met(21)
+        False
+        """
+        if value is None or value != value:
+            return False
+        return value <= self.limit if self.sense == "at_most" else value >= self.limit
+
+
+@frozen
+class Need:
+    """What the user asks. Durations, sizes and rates are written as people write them: 5ms, 10m, 20MB, 200/s.
+
+    `target`: one name or position, or several for multilabel. `metric`: a name of `rightfit.metrics` or module:function.
+    `at_least` / `at_most`: metric floors and ceilings, hard. `cost`: prices of errors: FN and FP, or "true>predicted" pairs.
+    `problem` overrules what is inferred. `group`: rows of one group never stand on both sides of a split. `time`: rows
+    are split in this column's order. `families` restricts, `steps` forces treatments. A limit left None does not exist.
+    """
+
+    target: str | int | tuple[str | int, ...] | None = None
+    metric: str | None = None
+    at_least: Mapping[str, float] = field(default_factory=dict)
+    at_most: Mapping[str, float] = field(default_factory=dict)
+    cost: Mapping[str, float] = field(default_factory=dict)
+    max_latency: str | float | None = None
+    max_memory: str | float | None = None
+    max_size: str | float | None = None
+    throughput: str | float | None = None
+    budget: str | float = "5m"
+    modality: str | None = None
+    problem: Problem | None = None
+    positive: str | None = None
+    delimiter: str | None = None
+    group: str | None = None
+    time: str | None = None
+    horizon: int | None = None
+    drop: tuple[str, ...] = ()
+    keep: tuple[str, ...] = ()
+    drop_leaks: bool = False
+    missing: tuple[str, ...] = ()
+    kinds: Mapping[str, str] = field(default_factory=dict)
+    families: tuple[str, ...] = ()
+    search: Search = "auto"
+    folds: int | None = None
+    seed: int = 0
+    workers: int | None = None
+    licences: tuple[str, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.limits()
+        units.seconds(self.budget, "budget")
+        both = {n for n in self.at_least if n in self.at_most and self.at_least[n] > self.at_most[n]}
+        if both:
+            name = min(both)
+            raise UsageError(f"limits must not contradict each other; got at_least {name}={self.at_least[name]} above "
+                             f"at_most {name}={self.at_most[name]}, change one of them.")
+        if self.horizon is not None and self.horizon < 1:
+            raise UsageError(f"horizon must be 1 or more; got horizon={self.horizon}.")
+        if self.folds is not None and self.folds < 2:
+            raise UsageError(f"folds must be 2 or more; got folds={self.folds}.")
+
+    @property
+    def budget_s(self) -> float:
+        """Wall seconds for everything."""
+        return units.seconds(self.budget, "budget")
+
+    def limits(self) -> tuple[Limit, ...]:
+        """Every hard limit, in measured units. Raises UsageError for what cannot be read.
+
+        >>> Need(max_latency="5ms", at_least={"recall": 0.9}).limits()[0]
+        Limit(name='latency_p95_ms', limit=5.0, sense='at_most')
+        """
+        found: list[Limit] = []
+        if self.max_latency is not None:
+            ms = units.seconds(self.max_latency, "max_latency") * 1e3
+            found.append(Limit(name="latency_p95_ms", limit=ms, sense="at_most"))
+        if self.max_memory is not None:
+            found.append(Limit(name="memory_mib", limit=units.mebibytes(self.max_memory, "max_memory"), sense="at_most"))
+        if self.max_size is not None:
+            found.append(Limit(name="size_mib", limit=units.mebibytes(self.max_size, "max_size"), sense="at_most"))
+        if self.throughput is not None:
+            rate = units.per_second(self.throughput, "throughput")
+            found.append(Limit(name="throughput_per_s", limit=rate, sense="at_least"))
+        found += [Limit(name=n, limit=float(v), sense="at_least") for n, v in self.at_least.items()]
+        found += [Limit(name=n, limit=float(v), sense="at_most") for n, v in self.at_most.items()]
+        return tuple(found)
+
+
+@frozen
+class Task:
+    """What was understood. `reasons` says, for each inferred field, why; `questions` what only the user can answer.
+
+    `classes` are the labels as text in the order of the probability columns (binary: the positive one is last);
+    empty for regression. `cost` is the (k, k) matrix cost[true][predicted], or empty. `outputs` is the width of y.
+    """
+
+    modality: str
+    problem: Problem
+    target: tuple[str, ...]
+    metric: str
+    classes: tuple[str, ...] = ()
+    cost: tuple[tuple[float, ...], ...] = ()
+    limits: tuple[Limit, ...] = ()
+    outputs: int = 1
+    group: str | None = None
+    time: str | None = None
+    horizon: int | None = None
+    rows: int = 0
+    features: int = 0
+    complexity: str = ""
+    reasons: Mapping[str, str] = field(default_factory=dict)
+    questions: tuple[str, ...] = ()
+
+    @property
+    def classifies(self) -> bool:
+        """Whether models return probabilities."""
+        return self.problem in ("binary", "multiclass", "multilabel")
+
+
+@frozen
+class Column:
+    """One column of the schema contract.
+
+    `kind`: numeric, categorical, boolean, datetime, text, id, or a kind that a modality adds. `missing`: the strings that
+    mean missing here. `categories`: those seen in training, most frequent first. `low`/`high`: seen range (datetime:
+    epoch seconds). `dtype` is how the reader saw it; `role` is feature, target, group, time or dropped.
+    """
+
+    name: str
+    kind: str
+    role: str = "feature"
+    missing: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    low: float | None = None
+    high: float | None = None
+    nullable: bool = True
+    dtype: str = ""
+
+
+@frozen
+class Schema:
+    """What a row must look like; stored in the package and enforced at prediction."""
+
+    columns: tuple[Column, ...]
+
+    @property
+    def features(self) -> tuple[Column, ...]:
+        """The columns a model sees."""
+        return tuple(c for c in self.columns if c.role == "feature")
+
+    def column(self, name: str) -> Column:
+        """One column by name. Raises KeyError."""
+        for column in self.columns:
+            if column.name == name:
+                return column
+        raise KeyError(name)
+
+
+@frozen
+class Dataset:
+    """Rows for learning. The core only counts, slices and splits them; what X holds is the modality's business.
+
+    X: pandas DataFrame (n rows, one column per feature of the schema, values coerced to their kinds).
+    y: int64 class codes (n,), or float64 (n,), or int8 (n, k) multilabel, or float64 (n, k) several outputs; None unlabelled.
+    groups: int64 (n,) or None. time: int64 nanoseconds (n,) or None. weight: float64 (n,) or None.
+    """
+
+    X: Any
+    y: Any = None
+    schema: Schema
+    groups: Any = None
+    time: Any = None
+    weight: Any = None
+
+    def __len__(self) -> int:
+        return len(self.X)
+
+    def take(self, rows: Any) -> Dataset:
+        """The rows at integer positions (m,), in that order; repeats are allowed."""
+        def pick(values: Any) -> Any:
+            return None if values is None else values[rows]
+        return Dataset(X=self.X.iloc[rows].reset_index(drop=True), y=pick(self.y), schema=self.schema,
+                       groups=pick(self.groups), time=pick(self.time), weight=pick(self.weight))
+
+
+@frozen
+class Finding:
+    """One thing the audit found: what, how bad, where, the evidence, and what follows from it.
+
+    `data` holds the figures for programs, JSON values only. `effect` is filled once the consequence was measured.
+    """
+
+    code: str
+    severity: Severity
+    column: str | None = None
+    evidence: str = ""
+    consequence: str = ""
+    data: Mapping[str, Any] = field(default_factory=dict)
+    effect: str = ""
+
+
+@frozen
+class Audit:
+    """All findings on one data set, with its shape and fingerprint (SHA-256 of the content)."""
+
+    rows: int
+    columns: int
+    findings: tuple[Finding, ...]
+    fingerprint: str = ""
+
+    def of(self, code: str) -> tuple[Finding, ...]:
+        """The findings with one code."""
+        return tuple(f for f in self.findings if f.code == code)
+
+
+@frozen
+class Facts:
+    """What is known of a family before any data: for `rightfit models` and the advice."""
+
+    year: int
+    paper: str
+    licence: str
+    framework: str
+    good_at: str
+    bad_at: str = ""
+    pretrained: str = ""
+
+
+class Model(Protocol):
+    """Behaviour of every model. `learned` holds what fitting chose and a refit should reuse, such as n_estimators."""
+
+    learned: dict[str, Any]
+
+    def fit(self, data: Dataset, *, seed: int, deadline: float) -> Model:
+        """Learn from the rows; stop by `deadline` (time.monotonic seconds) with the best so far."""
+        ...
+
+    def predict(self, X: Any) -> Any:
+        """(n, k) probabilities in the order of task.classes for classifiers, else (n,) or (n, k) values."""
+        ...
+
+    def save(self, folder: Any) -> dict[str, Any]:
+        """Write the model's files into an existing folder; return the runtime's meta: {"runtime": name, ...}."""
+        ...
+
+
+@frozen
+class Dimension:
+    """One dimension of a search space: `choices`, or a range low..high (log scale, whole numbers)."""
+
+    low: float | None = None
+    high: float | None = None
+    log: bool = False
+    whole: bool = False
+    choices: tuple[Any, ...] = ()
+
+
+@frozen
+class Family:
+    """A model family: everything the core needs to know about it, as data. One file holds one SPEC.
+
+    `build(params, task)` returns an unfitted Model. `defaults` are strong settings; `variants` further ones worth trying
+    early (a portfolio). `regularisers` are the names in `space` that fight over-fitting. `handles`: missing, categorical,
+    text, weights, imbalance, nonlinear, wide, noise. `seconds(task)` is a rough prior of one fit in seconds. `requires`: importable
+    packages. `smoke`: params for a one-second fit. `xfail`: {conformance check: reason and removal condition}.
+    `rank`: prior quality rank, lower is tried earlier.
+    """
+
+    name: str
+    modality: str
+    problems: tuple[Problem, ...]
+    build: Callable[[Mapping[str, Any], Task], Model]
+    facts: Facts
+    space: Mapping[str, Dimension] = field(default_factory=dict)
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    variants: tuple[Mapping[str, Any], ...] = ()
+    regularisers: tuple[str, ...] = ()
+    handles: frozenset[str] = frozenset()
+    seconds: Callable[[Task], float] = lambda task: 1.0
+    requires: tuple[str, ...] = ()
+    smoke: Mapping[str, Any] = field(default_factory=dict)
+    xfail: Mapping[str, str] = field(default_factory=dict)
+    rank: int = 50
+    baseline: bool = False
+
+
+@frozen
+class Step:
+    """One treatment or compression step of a candidate: a plug-in's name and its parameters."""
+
+    name: str
+    params: Mapping[str, Any] = field(default_factory=dict)
+
+
+@frozen
+class Candidate:
+    """One thing that could be chosen: a family, its parameters, and the steps around it. Equal content, equal key."""
+
+    family: str
+    params: Mapping[str, Any] = field(default_factory=dict)
+    steps: tuple[Step, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """A short name for the content, stable over processes and versions.
+
+        >>> Candidate(family="ridge", params={"alpha": 1.0}).key
+        'ridge-4b4b0af2'
+        """
+        content = json.dumps(asdict(self), sort_keys=True, default=str)
+        return f"{self.family}-{hashlib.sha256(content.encode()).hexdigest()[:8]}"
+
+
+@frozen
+class Measurement:
+    """One measured figure: value with its 95 % interval, unit, sample size, and what it was measured on."""
+
+    name: str
+    value: float
+    low: float | None = None
+    high: float | None = None
+    unit: str = ""
+    n: int = 0
+    split: str = ""
+
+
+@frozen
+class Trial:
+    """One candidate tried on one fold at one fidelity (share of the training rows, 0..1].
+
+    `scores`: metric values on the fold. `blob` names the stored out-of-fold predictions. `learned` as in Model.
+    """
+
+    candidate: Candidate
+    fold: int
+    fidelity: float = 1.0
+    seed: int = 0
+    state: State = "ok"
+    scores: Mapping[str, float] = field(default_factory=dict)
+    measured: Mapping[str, float] = field(default_factory=dict)
+    learned: Mapping[str, Any] = field(default_factory=dict)
+    blob: str = ""
+    error: str = ""
+    seconds: float = 0.0
+
+
+@frozen
+class Check:
+    """An audit check's SPEC: `run(data, task, schema, test)` yields Findings; `modalities` empty means every one."""
+
+    name: str
+    run: Callable[..., Any]
+    modalities: tuple[str, ...] = ()
+    doc: str = ""
+    needs_y: bool = True
+
+
+@frozen
+class Treatment:
+    """A treatment's SPEC: `plan(audit, task)` returns params or None; `apply(data, params, seed)` returns new rows to learn from.
+
+    Treatments act on the training rows of a fold only, inside the trial, so that no validation row is ever touched.
+    """
+
+    name: str
+    plan: Callable[[Audit, Task], Mapping[str, Any] | None]
+    apply: Callable[[Dataset, Mapping[str, Any], int], Dataset]
+    handles: str = ""
+    doc: str = ""
+
+
+@frozen
+class Rule:
+    """How predictions become labels: a threshold (binary), one per label (multilabel), or a cost matrix; and calibration.
+
+    `threshold` (k,) or empty for argmax. `calibration`: {"kind": "none" | "platt" | "isotonic" | "temperature", ...}.
+    """
+
+    threshold: tuple[float, ...] = ()
+    cost: tuple[tuple[float, ...], ...] = ()
+    calibration: Mapping[str, Any] = field(default_factory=dict)
+
+
+@frozen
+class LimitCheck:
+    """One limit held against the chosen package."""
+
+    name: str
+    limit: float
+    value: float | None
+    met: bool
+
+
+@frozen
+class Decision:
+    """What was decided and why; `rightfit.report` writes it as decision.json."""
+
+    status: Literal["chosen", "infeasible"]
+    task: Task
+    chosen: Mapping[str, Any] | None
+    estimate: Mapping[str, Any]
+    measured: Mapping[str, float]
+    limits: tuple[LimitCheck, ...]
+    nearest: Mapping[str, Any] | None
+    baseline: Mapping[str, Any]
+    ties: tuple[str, ...]
+    front: tuple[str, ...]
+    trials: tuple[Mapping[str, Any], ...]
+    rejected: tuple[Mapping[str, str], ...]
+    findings: tuple[Finding, ...]
+    what_would_change: tuple[str, ...]
+    spent: Mapping[str, float]
+    seed: int
+    why: tuple[str, ...] = ()
+    machine: Mapping[str, Any] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+    extras: Mapping[str, Any] = field(default_factory=dict)
