@@ -12,12 +12,14 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from types import UnionType
+from typing import Any, Literal, Protocol, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from rightfit import units
 from rightfit.errors import UsageError
 
 Problem = Literal["binary", "multiclass", "multilabel", "regression", "forecasting", "detection", "generation"]
+R = TypeVar("R")
 State = Literal["ok", "pruned", "timeout", "oom", "crashed", "invalid"]
 Severity = Literal["info", "ask", "warning", "severe"]
 Search = Literal["auto", "grid", "random", "tpe"]
@@ -42,6 +44,33 @@ def asdict(record: Any) -> Any:
     if isinstance(record, tuple | list | set | frozenset):
         return [asdict(value) for value in record]
     return record
+
+
+def revive(cls: type[R], value: Mapping[str, Any]) -> R:
+    """The record that `asdict` made plain; unknown fields are ignored, so that older programs read newer files.
+
+    >>> revive(Limit, {"name": "size_mib", "limit": 20.0, "sense": "at_most", "new": 1}).limit
+    20.0
+    """
+    hints = get_type_hints(cls)
+    known = {f.name for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    return cls(**{name: _revive(hints[name], item) for name, item in value.items() if name in known})
+
+
+def _revive(kind: Any, value: Any) -> Any:
+    origin, inside = get_origin(kind), get_args(kind)
+    if value is None or kind is Any:
+        return value
+    if origin in (UnionType, Union):
+        fitting = [k for k in inside if k is not type(None) and get_origin(k) is tuple] if isinstance(value, list) else []
+        return _revive(fitting[0], value) if fitting else value
+    if origin is tuple:
+        if len(inside) == 2 and inside[1] is Ellipsis:
+            return tuple(_revive(inside[0], item) for item in value)
+        return tuple(value)
+    if dataclasses.is_dataclass(kind) and isinstance(value, Mapping):
+        return revive(kind, value)  # type: ignore[arg-type]
+    return value
 
 
 @frozen
@@ -365,7 +394,7 @@ class Candidate:
         """A short name for the content, stable over processes and versions.
 
         >>> Candidate(family="ridge", params={"alpha": 1.0}).key
-        'ridge-4b4b0af2'
+        'ridge-7754e314'
         """
         content = json.dumps(asdict(self), sort_keys=True, default=str)
         return f"{self.family}-{hashlib.sha256(content.encode()).hexdigest()[:8]}"
