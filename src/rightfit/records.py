@@ -1,4 +1,4 @@
-"""The records that flow through the six chapters: frozen, slotted, keyword-only, standard library only. Read this first.
+"""The records that flow through the six chapters: frozen, slotted, keyword-only, standard library only.
 
     Need -> Task -> Audit(Finding...) -> Candidate(Family) -> Trial(Measurement...) -> Decision -> Package
 
@@ -13,7 +13,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import UnionType
-from typing import Any, Literal, Protocol, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Protocol, TypeVar, Union, dataclass_transform, get_args, get_origin, get_type_hints
 
 from rightfit import units
 from rightfit.errors import UsageError
@@ -25,7 +25,8 @@ Severity = Literal["info", "ask", "warning", "severe"]
 Search = Literal["auto", "grid", "random", "tpe"]
 
 
-def frozen(cls: type) -> Any:
+@dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(field,))
+def frozen(cls: type[R]) -> type[R]:
     """The one way to declare a record."""
     return dataclass(frozen=True, slots=True, kw_only=True)(cls)
 
@@ -62,8 +63,8 @@ def _revive(kind: Any, value: Any) -> Any:
     if value is None or kind is Any:
         return value
     if origin in (UnionType, Union):
-        fitting = [k for k in inside if k is not type(None) and get_origin(k) is tuple] if isinstance(value, list) else []
-        return _revive(fitting[0], value) if fitting else value
+        tuples = [k for k in inside if get_origin(k) is tuple]
+        return _revive(tuples[0], value) if tuples and isinstance(value, list) else value
     if origin is tuple:
         if len(inside) == 2 and inside[1] is Ellipsis:
             return tuple(_revive(inside[0], item) for item in value)
@@ -99,10 +100,11 @@ class Limit:
 class Need:
     """What the user asks. Durations, sizes and rates are written as people write them: 5ms, 10m, 20MB, 200/s.
 
-    `target`: one name or position, or several for multilabel. `metric`: a name of `rightfit.metrics` or module:function.
-    `at_least` / `at_most`: metric floors and ceilings, hard. `cost`: prices of errors: FN and FP, or "true>predicted" pairs.
-    `problem` overrules what is inferred. `group`: rows of one group never stand on both sides of a split. `time`: rows
-    are split in this column's order. `families` restricts, `steps` forces treatments. A limit left None does not exist.
+    `target`: one name or position, or several for multilabel. `metric`: a name of `rightfit.metrics` or
+    module:function. `at_least` / `at_most`: metric floors and ceilings, hard. `cost`: prices of errors: FN and FP,
+    or "true>predicted" pairs. `problem` overrules what is inferred. `group`: rows of one group never stand on both
+    sides of a split. `time`: rows are split in this column's order. `families` restricts, `steps` forces
+    treatments. A limit left None does not exist.
     """
 
     target: str | int | tuple[str | int, ...] | None = None
@@ -141,8 +143,8 @@ class Need:
         both = {n for n in self.at_least if n in self.at_most and self.at_least[n] > self.at_most[n]}
         if both:
             name = min(both)
-            raise UsageError(f"limits must not contradict each other; got at_least {name}={self.at_least[name]} above "
-                             f"at_most {name}={self.at_most[name]}, change one of them.")
+            raise UsageError(f"limits must not contradict each other; got at_least {name}={self.at_least[name]} "
+                             f"above at_most {name}={self.at_most[name]}, change one of them.")
         if self.horizon is not None and self.horizon < 1:
             raise UsageError(f"horizon must be 1 or more; got horizon={self.horizon}.")
         if self.folds is not None and self.folds < 2:
@@ -164,7 +166,8 @@ class Need:
             ms = units.seconds(self.max_latency, "max_latency") * 1e3
             found.append(Limit(name="latency_p95_ms", limit=ms, sense="at_most"))
         if self.max_memory is not None:
-            found.append(Limit(name="memory_mib", limit=units.mebibytes(self.max_memory, "max_memory"), sense="at_most"))
+            memory = units.mebibytes(self.max_memory, "max_memory")
+            found.append(Limit(name="memory_mib", limit=memory, sense="at_most"))
         if self.max_size is not None:
             found.append(Limit(name="size_mib", limit=units.mebibytes(self.max_size, "max_size"), sense="at_most"))
         if self.throughput is not None:
@@ -210,9 +213,10 @@ class Task:
 class Column:
     """One column of the schema contract.
 
-    `kind`: numeric, categorical, boolean, datetime, text, id, or a kind that a modality adds. `missing`: the strings that
-    mean missing here. `categories`: those seen in training, most frequent first. `low`/`high`: seen range (datetime:
-    epoch seconds). `dtype` is how the reader saw it; `role` is feature, target, group, time or dropped.
+    `kind`: numeric, categorical, boolean, datetime, text, id, or a kind that a modality adds. `missing`: the
+    strings that mean missing here. `categories`: those seen in training, most frequent first. `low`/`high`: seen
+    range (datetime: epoch seconds). `dtype` is how the reader saw it; `role` is feature, target, group, time or
+    dropped.
     """
 
     name: str
@@ -250,8 +254,8 @@ class Dataset:
     """Rows for learning. The core only counts, slices and splits them; what X holds is the modality's business.
 
     X: pandas DataFrame (n rows, one column per feature of the schema, values coerced to their kinds).
-    y: int64 class codes (n,), or float64 (n,), or int8 (n, k) multilabel, or float64 (n, k) several outputs; None unlabelled.
-    groups: int64 (n,) or None. time: int64 nanoseconds (n,) or None. weight: float64 (n,) or None.
+    y: int64 class codes (n,), or float64 (n,), or int8 (n, k) multilabel, or float64 (n, k) several outputs; None
+    unlabelled. groups: int64 (n,) or None. time: int64 nanoseconds (n,) or None. weight: float64 (n,) or None.
     """
 
     X: Any
@@ -268,6 +272,7 @@ class Dataset:
         """The rows at integer positions (m,), in that order; repeats are allowed."""
         def pick(values: Any) -> Any:
             return None if values is None else values[rows]
+
         return Dataset(X=self.X.iloc[rows].reset_index(drop=True), y=pick(self.y), schema=self.schema,
                        groups=pick(self.groups), time=pick(self.time), weight=pick(self.weight))
 
@@ -348,11 +353,11 @@ class Dimension:
 class Family:
     """A model family: everything the core needs to know about it, as data. One file holds one SPEC.
 
-    `build(params, task)` returns an unfitted Model. `defaults` are strong settings; `variants` further ones worth trying
-    early (a portfolio). `regularisers` are the names in `space` that fight over-fitting. `handles`: missing, categorical,
-    text, weights, imbalance, nonlinear, wide, noise. `seconds(task)` is a rough prior of one fit in seconds. `requires`: importable
-    packages. `smoke`: params for a one-second fit. `xfail`: {conformance check: reason and removal condition}.
-    `rank`: prior quality rank, lower is tried earlier.
+    `build(params, task)` returns an unfitted Model. `defaults` are strong settings; `variants` further ones worth
+    trying early (a portfolio). `regularisers` are the names in `space` that fight over-fitting. `handles`: missing,
+    categorical, text, weights, imbalance, nonlinear, wide, noise. `seconds(task)` is a rough prior of one fit in
+    seconds. `requires`: importable packages. `smoke`: params for a one-second fit. `xfail`: {conformance check:
+    reason and removal condition}. `rank`: prior quality rank, lower is tried earlier.
     """
 
     name: str
@@ -446,7 +451,7 @@ class Check:
 
 @frozen
 class Treatment:
-    """A treatment's SPEC: `plan(audit, task)` returns params or None; `apply(data, params, seed)` returns new rows to learn from.
+    """A treatment's SPEC: `plan(audit, task)` gives params or None; `apply(data, params, seed)` gives new rows.
 
     Treatments act on the training rows of a fold only, inside the trial, so that no validation row is ever touched.
     """
@@ -460,9 +465,10 @@ class Treatment:
 
 @frozen
 class Rule:
-    """How predictions become labels: a threshold (binary), one per label (multilabel), or a cost matrix; and calibration.
+    """How predictions become labels: a threshold (binary), one per label (multilabel), a cost matrix; and calibration.
 
-    `threshold` (k,) or empty for argmax. `calibration`: {"kind": "none" | "platt" | "isotonic" | "temperature", ...}.
+    `threshold` (k,) or empty for argmax. `calibration`: {"kind": "none" | "platt" | "isotonic" | "temperature",
+    ...}.
     """
 
     threshold: tuple[float, ...] = ()
