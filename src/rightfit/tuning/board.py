@@ -1,0 +1,216 @@
+"""The board: every trial so far, and what it says about every candidate, always on rows that were left out of fitting."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from rightfit.metrics import base, rules
+from rightfit.metrics._base import Metric
+from rightfit.records import Candidate, Limit, Task, Trial, frozen
+from rightfit.store import Store
+from rightfit.tuning.stage import Stage
+
+BLOCKS = 8  # validation blocks per fold for paired comparisons before all folds are in
+
+
+@frozen
+class Entry:
+    """What is known of one candidate at full fidelity.
+
+    `folds`: finished fold numbers. `utilities` (folds,): metric per fold, greater is better, labels by rules tuned on
+    other rows. `blocks` (folds * BLOCKS,): the same per block of rows. `rows`, `pred`, `codes`: the left-out rows of
+    the first repeat with their (calibrated) predictions and labels. `floors`: metric limits {name: value}.
+    `train` and `valid`: the metric on training and left-out rows, for the over-fit gap.
+    """
+
+    candidate: Candidate
+    folds: tuple[int, ...]
+    utilities: Any
+    blocks: Any
+    rows: Any
+    pred: Any
+    raw: Any
+    codes: Any
+    rule: Any
+    floors: Mapping[str, float]
+    train: float
+    measured: Mapping[str, float]
+    learned: tuple[Mapping[str, Any], ...]
+
+    @property
+    def utility(self) -> float:
+        """Mean metric over the finished folds, greater is better."""
+        known = self.utilities[~np.isnan(self.utilities)]
+        return float(known.mean()) if len(known) else float("-inf")
+
+
+@dataclass(slots=True)
+class Board:
+    """Mutable: the one place where results arrive. `out` holds why a candidate left the race."""
+
+    task: Task
+    stage: Stage
+    store: Store
+    metric: Metric
+    per_repeat: int
+    trials: dict[tuple[str, int, float], Trial] = field(default_factory=dict)
+    candidates: dict[str, Candidate] = field(default_factory=dict)
+    out: dict[str, str] = field(default_factory=dict)
+    failed: dict[str, Trial] = field(default_factory=dict)
+    pruned: set[str] = field(default_factory=set)
+    ablations: set[str] = field(default_factory=set)
+    _entries: dict[tuple[str, tuple[int, ...]], Entry] = field(default_factory=dict)
+
+    def add(self, trial: Trial) -> None:
+        """Take a trial in; a failed one takes its candidate out."""
+        key = trial.candidate.key
+        self.candidates.setdefault(key, trial.candidate)
+        self.trials[key, trial.fold, trial.fidelity] = trial
+        if trial.state != "ok":
+            self.failed[key] = trial
+            self.out[key] = trial.error or trial.state
+            return
+        for name, value in broken(self.task.limits, trial.measured).items():
+            self.out.setdefault(key, f"{name} of a fold's package was {value:.4g}, far over the limit")
+
+    def has(self, key: str, fold: int, fidelity: float = 1.0) -> bool:
+        """Whether this unit of work is finished."""
+        return (key, fold, fidelity) in self.trials
+
+    def folds(self, key: str) -> tuple[int, ...]:
+        """Finished folds at full fidelity."""
+        return tuple(sorted(f for (k, f, share), t in self.trials.items()
+                            if k == key and share == 1.0 and t.state == "ok"))
+
+    def entry(self, key: str, folds: tuple[int, ...] | None = None) -> Entry | None:
+        """The candidate's entry over its finished folds (or those given), or None before the first."""
+        folds = self.folds(key) if folds is None else folds
+        if not folds:
+            return None
+        if (key, folds) not in self._entries:
+            done = [self.trials[key, fold, 1.0] for fold in folds]
+            self._entries[key, folds] = self._evaluate(self.candidates[key], done)
+        return self._entries[key, folds]
+
+    def entries(self) -> dict[str, Entry]:
+        """All entries, best utility first, those that break a metric limit last."""
+        found = {key: entry for key in self.candidates if (entry := self.entry(key)) is not None}
+        return dict(sorted(found.items(), key=lambda item: (-self.rank(item[1]), item[0])))
+
+    def quick_utility(self, trial: Trial) -> float:
+        """The metric of one trial of any fidelity, greater is better."""
+        blob = self.store.blob(trial.blob)
+        fitted, _ = crossfit(self.stage.data.y[blob["rows"]], blob["pred"], [len(blob["rows"])], self.metric, self.task)
+        return self._utility(blob["rows"], fitted, slice(None))
+
+    def rank(self, entry: Entry) -> float:
+        """Utility less ten times what metric limits are broken by."""
+        return entry.utility - 10 * sum(shortfall(limit, entry.floors.get(limit.name)) for limit in self.floors)
+
+    @property
+    def floors(self) -> tuple[Limit, ...]:
+        """The limits that are metrics."""
+        return tuple(limit for limit in self.task.limits if not limit.name.endswith(RESOURCES))
+
+    def _evaluate(self, candidate: Candidate, done: list[Trial]) -> Entry:
+        blobs = [self.store.blob(trial.blob) for trial in done]
+        utilities: list[float] = []
+        blocks: list[float] = []
+        floors: dict[str, list[float]] = {limit.name: [] for limit in self.floors}
+        shown: dict[str, Any] = {}
+        for repeat in sorted({trial.fold // self.per_repeat for trial in done}):
+            inside = [b for t, b in zip(done, blobs, strict=True) if t.fold // self.per_repeat == repeat]
+            rows = np.concatenate([blob["rows"] for blob in inside])
+            raw = np.concatenate([blob["pred"] for blob in inside])
+            fitted, parts = crossfit(self.stage.data.y[rows], raw, [len(b["rows"]) for b in inside], self.metric,
+                                     self.task)
+            for part in parts:
+                utilities.append(self._utility(rows, fitted, part))
+                blocks += [self._utility(rows, fitted, block) for block in np.array_split(part, BLOCKS)]
+            for name in floors:
+                floors[name].append(self._score(base.find(name), rows, fitted, slice(None)))
+            if not shown:
+                shown = {"rows": rows, "pred": fitted.pred, "raw": raw, "codes": fitted.codes, "rule": fitted.rule}
+        train = [base.score(self.metric, self.stage.data.y[b["train_rows"]], b["train_pred"], self.task, shown["rule"])
+                 for b in blobs]
+        names = {name for trial in done for name in trial.measured}
+        measured = {n: float(np.mean([t.measured[n] for t in done if n in t.measured])) for n in names}
+        return Entry(candidate=candidate, folds=tuple(t.fold for t in done), utilities=np.array(utilities),
+                     blocks=np.array(blocks), floors={n: float(np.mean(v)) for n, v in floors.items()},
+                     train=float(np.mean(train)), measured=measured, learned=tuple(t.learned for t in done), **shown)
+
+    def _score(self, metric: Metric, rows: Any, fitted: Any, part: Any) -> float:
+        seen = fitted.codes if metric.needs == "label" else fitted.pred
+        return float(metric.fn(self.stage.data.y[rows][part], seen[part], None, self.task))
+
+    def _utility(self, rows: Any, fitted: Any, part: Any) -> float:
+        value = self._score(self.metric, rows, fitted, part)
+        return value if self.metric.greater_is_better else -value
+
+
+RESOURCES = ("_ms", "_mib", "_per_s")
+HINT_SLACK = 2.0  # a hint measured beside other trials rejects only what is this far over
+
+
+def crossfit(y: Any, pred: Any, lengths: list[int], metric: Metric, task: Task) -> tuple[Any, list[Any]]:
+    """Rules tuned on the other parts: folds, or quarters of the only fold; the parts returned are always the folds."""
+    parts = np.split(np.arange(len(y)), np.cumsum(lengths)[:-1])
+    inner = parts if len(parts) > 1 else [np.arange(start, len(y), 4) for start in range(min(4, len(y)))]
+    return rules.crossfit(y, pred, inner, metric, task), parts
+
+
+def broken(limits: tuple[Limit, ...], measured: Mapping[str, float]) -> dict[str, float]:
+    """Resource limits that a fold's package breaks beyond doubt: {name: value}.
+
+    >>> broken((Limit(name="size_mib", limit=1.0, sense="at_most"),), {"size_mib": 9.0})
+    {'size_mib': 9.0}
+    """
+    found = {}
+    for limit in limits:
+        value = measured.get(limit.name)
+        if value is None or limit.name == "memory_mib":
+            continue
+        slack = 1.0 if limit.name == "size_mib" else HINT_SLACK
+        if (value > limit.limit * slack) if limit.sense == "at_most" else (value < limit.limit / slack):
+            found[limit.name] = value
+    return found
+
+
+def shortfall(limit: Limit, value: float | None) -> float:
+    """By how much a limit is missed, as a share of the limit; zero when met.
+
+    >>> round(shortfall(Limit(name="recall", limit=0.9, sense="at_least"), 0.81), 3)
+    0.1
+    """
+    if limit.met(value):
+        return 0.0
+    if value is None or value != value:
+        return 1.0
+    return abs(value - limit.limit) / max(abs(limit.limit), 1e-12)
+
+
+def difference(best: Entry, other: Entry) -> tuple[float, float]:
+    """How far `other` lies behind `best` on their common folds: (mean, corrected t) over paired blocks.
+
+    The variance is corrected for overlapping training sets (Nadeau and Bengio 2003).
+    """
+    common = [fold for fold in best.folds if fold in other.folds]
+    if not common:
+        return 0.0, 0.0
+
+    def of(entry: Entry) -> Any:
+        return entry.blocks.reshape(len(entry.folds), -1)[[entry.folds.index(fold) for fold in common]].ravel()
+
+    gaps = of(best) - of(other)
+    gaps = gaps[~np.isnan(gaps)]
+    if len(gaps) < 2:
+        return 0.0, 0.0
+    train = best.measured.get("train_rows", 1.0)
+    share = len(best.rows) / max(len(best.folds), 1) / BLOCKS / max(train, 1.0)
+    error = float(np.sqrt((1 / len(gaps) + share) * gaps.var(ddof=1)))
+    mean = float(gaps.mean())
+    return mean, mean / error if error > 0 else (0.0 if mean == 0 else float(np.sign(mean)) * 99.0)

@@ -1,0 +1,311 @@
+"""The race: strong defaults in prior order, folds one after another, the dominated dropped, then a search around the leaders.
+
+Each unit of work is (candidate, fold, share of the rows). `next_unit` asks the sources in turn; the first that has
+work wins. Nothing here depends on time except when to stop, so the same finished trials give the same next unit.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rightfit.engines.jobs import Job, Outcome
+from rightfit.records import Candidate, Need, Trial, asdict, frozen
+from rightfit.tuning import propose
+from rightfit.tuning.board import Board, Entry, difference
+from rightfit.tuning.clock import Clock
+from rightfit.tuning.shortlist import Shortlist
+
+RUNG_ROWS = 10_000  # rows of the first rung on large tables
+LARGE = 30_000
+KEEP = (8, 5, 4, 3)  # how many stay at most after fold 0, 1, 2, ... unless they cannot be told from the leader
+DOMINATED_T = 2.5
+TIED_T = 1.0
+PATIENCE = 24  # proposals without a new leader after which the search is over
+SEARCHED_FAMILIES = 2
+
+
+@frozen
+class Unit:
+    """One piece of work."""
+
+    candidate: Candidate
+    fold: int
+    fidelity: float = 1.0
+
+    @property
+    def key(self) -> tuple[str, int, float]:
+        """What the board files it under."""
+        return self.candidate.key, self.fold, self.fidelity
+
+
+@dataclass(slots=True)
+class Race:
+    """Mutable state of one race; `watch(kind, fields)` hears what happens."""
+
+    need: Need
+    short: Shortlist
+    board: Board
+    clock: Clock
+    folder: Path
+    watch: Callable[[str, Mapping[str, Any]], None]
+    memory_mib: float
+    running: dict[str, Unit] = field(default_factory=dict)
+    leader: str = ""
+    queue: Iterator[Candidate] | None = None
+    proposals: int = 0
+    since_leader: int = 0
+    extra: list[Candidate] = field(default_factory=list)
+
+    @property
+    def rung(self) -> float:
+        """The share of the rows of the first rung; 1 on tables that are not large."""
+        rows = len(self.board.stage.folds[0][0])
+        return 1.0 if rows <= LARGE else RUNG_ROWS / rows
+
+
+def reserve(race: Race) -> float:
+    """Seconds kept back for refitting, packaging, proving and reporting the leader, at most 40 % of the budget."""
+    entry = race.board.entry(race.leader) if race.leader else None
+    refit = 1.5 * entry.measured.get("fit_s", 0.0) if entry else 0.0
+    return min(0.4 * race.clock.budget_s, 8.0 + 0.03 * race.clock.budget_s + refit)
+
+
+def run(race: Race, pool: Any, workers: int) -> None:
+    """Race until nothing is left to try or the time for racing is over; results go to the board and the store."""
+    while (left := race.clock.left(reserve(race))) > 0:
+        while len(race.running) < workers and (unit := next_unit(race)) is not None:
+            job = job_of(race, unit, left)
+            race.running[job.key] = unit
+            pool.submit(job)
+            race.watch("started", {"unit": unit, "left": left})
+        if not race.running:
+            race.watch("converged", {"left": left})
+            break
+        for outcome in pool.wait(min(left, 0.5)):
+            settle(race, outcome)
+    for key in list(race.running):
+        pool.cancel(key)
+    race.running.clear()
+
+
+def job_of(race: Race, unit: Unit, left: float) -> Job:
+    """The unit as a job: a soft deadline, a hard one, a memory cap; fold 0 at full fidelity also makes a package."""
+    name = f"{unit.candidate.key}-{unit.fold}-{unit.fidelity:.3g}"
+    packs = unit.fold == 0 and unit.fidelity == 1.0
+    payload = {"stage": str(race.folder), "candidate": asdict(unit.candidate), "fold": unit.fold,
+               "fidelity": unit.fidelity, "seed": race.need.seed,
+               "blob": str(race.board.store.blob_path(name)),
+               "package": str(race.folder / "models" / unit.candidate.key) if packs else ""}
+    share = 0.3 if race.leader else 0.5
+    soft = max(1.0, min(0.9 * left, max(10.0, share * race.clock.budget_s)))
+    return Job(key=name, function="rightfit.tuning.trial:run", payload=payload, soft_s=soft,
+               hard_s=min(soft + max(5.0, 0.2 * soft), max(left, 1.0) + 0.5), memory_mib=race.memory_mib)
+
+
+def settle(race: Race, outcome: Outcome) -> None:
+    """File an outcome, and see whether it makes a new leader."""
+    unit = race.running.pop(outcome.key, None)
+    if unit is None:
+        return
+    result = outcome.result or {}
+    trial = Trial(candidate=unit.candidate, fold=unit.fold, fidelity=unit.fidelity, seed=race.need.seed,
+                  state=outcome.state, measured={**result.get("measured", {}), "peak_mib": outcome.peak_mib},
+                  learned=result.get("learned", {}), blob=outcome.key if outcome.state == "ok" else "",
+                  error=outcome.error, seconds=outcome.seconds)
+    race.board.store.record(trial)
+    race.board.store.set_meta("spent_s", race.clock.spent)
+    race.board.add(trial)
+    crown(race)
+    race.watch("finished", {"trial": trial, "leader": race.leader, "left": race.clock.left(reserve(race))})
+
+
+def crown(race: Race) -> None:
+    """The leader is the best entry still in the race with the most folds finished; its package is delivered at once."""
+    best = leader_of(race.board)
+    if best is None or best.candidate.key == race.leader:
+        return
+    race.leader, race.since_leader = best.candidate.key, 0
+    provisional(race.folder, race.leader)
+
+
+def leader_of(board: Board) -> Entry | None:
+    """Best ranked entry among those not out."""
+    for key, entry in board.entries().items():
+        if key not in board.out:
+            return entry
+    return None
+
+
+def provisional(folder: Path, key: str) -> None:
+    """Make the leader's fold package the one that is delivered if everything stops now."""
+    source, target = folder / "models" / key, folder.parent / "package"
+    if not (source / "manifest.json").exists():
+        return
+    fresh, old = target.with_name(".package.new"), target.with_name(".package.old")
+    for leftover in (fresh, old):
+        shutil.rmtree(leftover, ignore_errors=True)
+    shutil.copytree(source, fresh)
+    if target.exists():
+        target.rename(old)
+    fresh.rename(target)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def next_unit(race: Race) -> Unit | None:
+    """The next piece of work, or None when nothing is worth doing."""
+    for source in (_screen, _promote, _treat, _propose, _ablate):
+        unit = source(race)
+        if unit is not None:
+            return unit
+    return None
+
+
+def _open(race: Race, unit: Unit) -> bool:
+    busy = {running.key for running in race.running.values()}
+    return unit.key not in busy and not race.board.has(*unit.key) and unit.candidate.key not in race.board.out
+
+
+def _enter(race: Race, candidate: Candidate) -> None:
+    race.board.candidates.setdefault(candidate.key, candidate)
+
+
+def _screen(race: Race) -> Unit | None:
+    """First the portfolio at the first rung, then the better half of it on fold 0 with all rows."""
+    if race.need.search in ("grid", "random"):
+        return None
+    for candidate in race.short.candidates:
+        unit = Unit(candidate=candidate, fold=0, fidelity=race.rung)
+        if _open(race, unit):
+            _enter(race, candidate)
+            return unit
+    if race.rung == 1.0 or any(u.fidelity != 1.0 for u in race.running.values()):
+        return None
+    for candidate in rung_survivors(race):
+        unit = Unit(candidate=candidate, fold=0)
+        if _open(race, unit):
+            return unit
+    return None
+
+
+def rung_survivors(race: Race) -> list[Candidate]:
+    """The better half of the first rung, at least four, best first."""
+    scored = []
+    for candidate in race.short.candidates:
+        trial = race.board.trials.get((candidate.key, 0, race.rung))
+        if trial is not None and trial.state == "ok":
+            scored.append((race.board.quick_utility(trial), candidate.key, candidate))
+    scored.sort(key=lambda item: (-item[0], item[1]))
+    survivors = scored[: max(4, len(scored) // 2)]
+    for _, key, _ in scored[len(survivors):]:
+        race.board.out.setdefault(key, "worse than half of the others on the first rung")
+        race.board.pruned.add(key)
+    return [candidate for _, _, candidate in survivors]
+
+
+def contenders(race: Race) -> list[Entry]:
+    """Entries still in the race: ranked high enough for the folds they have, or not told from the leader; best first."""
+    entries = [e for k, e in race.board.entries().items() if k not in race.board.out]
+    if not entries:
+        return []
+    best = entries[0]
+    found = [best]
+    for place, entry in enumerate(entries[1:], start=1):
+        mean, t = difference(best, entry)
+        keep = KEEP[min(len(entry.folds), len(KEEP)) - 1]
+        behind = race.board.rank(best) > race.board.rank(entry)
+        if behind and mean > 0 and (t > DOMINATED_T or (place >= keep and t > TIED_T)):
+            race.board.out[entry.candidate.key] = f"behind the leader by {mean:.4g} (t = {t:.1f})"
+            race.board.pruned.add(entry.candidate.key)
+        else:
+            found.append(entry)
+    return found
+
+
+def _promote(race: Race) -> Unit | None:
+    """The next fold of whoever has the fewest, best first."""
+    waiting = sorted(contenders(race), key=lambda e: (len(e.folds), -race.board.rank(e)))
+    for entry in waiting:
+        for fold in range(len(race.board.stage.folds)):
+            unit = Unit(candidate=entry.candidate, fold=fold)
+            if _open(race, unit):
+                return unit
+    return None
+
+
+def _treat(race: Race) -> Unit | None:
+    """The leader with each planned treatment: kept only if it wins the race."""
+    best = leader_of(race.board)
+    if best is None or best.candidate.steps:
+        return None
+    for step in race.short.treatments:
+        candidate = Candidate(family=best.candidate.family, params=best.candidate.params, steps=(step,))
+        unit = Unit(candidate=candidate, fold=0)
+        if _open(race, unit):
+            _enter(race, candidate)
+            return unit
+    return None
+
+
+def _propose(race: Race) -> Unit | None:
+    """A new point of the search space on fold 0; one waits for the running ones, so that each learns from the last."""
+    if race.since_leader >= PATIENCE or (race.running and race.need.search in ("auto", "tpe") and len(race.running) > 1):
+        return None
+    for _ in range(20):
+        candidate = next_candidate(race)
+        if candidate is None:
+            return None
+        race.proposals += 1
+        race.since_leader += 1
+        unit = Unit(candidate=candidate, fold=0)
+        if _open(race, unit):
+            _enter(race, candidate)
+            return unit
+    return None
+
+
+def next_candidate(race: Race) -> Candidate | None:
+    """Ask the strategy for a point."""
+    families = {n: f for n, f in race.short.families.items() if not f.baseline and f.space}
+    if not families:
+        return None
+    if race.need.search in ("grid", "random"):
+        if race.queue is None:
+            race.queue = (propose.grid(families) if race.need.search == "grid"
+                          else propose.random(families, race.need.seed))
+        return next(race.queue, None)
+    names = leading_families(race) if race.need.search == "auto" else sorted(families)
+    names = [name for name in names if name in families]
+    if not names:
+        return None
+    family = families[names[race.proposals % len(names)]]
+    seen = [(e.candidate, race.board.rank(e)) for e in race.board.entries().values()
+            if e.candidate.family == family.name and not e.candidate.steps]
+    return propose.tpe(family, seen, race.need.seed + race.proposals)
+
+
+def leading_families(race: Race) -> list[str]:
+    """The families of the best entries, best first."""
+    names = [e.candidate.family for k, e in race.board.entries().items() if k not in race.board.failed]
+    return list(dict.fromkeys(names))[:SEARCHED_FAMILIES]
+
+
+def _ablate(race: Race) -> Unit | None:
+    """The leader without each of its regularisers on the leader's folds: what they bought is then a measured figure."""
+    best = leader_of(race.board)
+    if best is None:
+        return None
+    family = race.short.families[best.candidate.family]
+    for candidate in propose.unregularised(best.candidate, family).values():
+        race.board.out.setdefault(candidate.key, "an ablation of the leader")
+        race.board.ablations.add(candidate.key)
+        race.board.candidates.setdefault(candidate.key, candidate)
+        for fold in best.folds[:3]:
+            unit = Unit(candidate=candidate, fold=fold)
+            busy = {running.key for running in race.running.values()}
+            if unit.key not in busy and not race.board.has(*unit.key) and candidate.key not in race.board.failed:
+                return unit
+    return None

@@ -1,0 +1,129 @@
+"""What happens inside a trial's process: fit on a fold, predict the rows left out, package, measure.
+
+Every function here takes a JSON payload and a deadline and returns a JSON result, so that any engine can run it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rightfit import registry
+from rightfit.errors import RightfitError
+from rightfit.records import Candidate, Dataset, Model, Rule, Task, revive
+from rightfit.tuning import stage as staging
+
+TRAIN_SAMPLE = 3000  # rows on which the over-fit gap is measured
+
+
+class InvalidPrediction(RightfitError):
+    """A model predicted something that is no prediction."""
+
+
+def seed_of(*parts: object) -> int:
+    """A seed from what is being done, not from when: hash of the parts, 31 bits.
+
+    >>> seed_of(0, "tree", 1) == seed_of(0, "tree", 1) != seed_of(0, "tree", 2)
+    True
+    """
+    return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:4], "little") & 0x7FFFFFFF
+
+
+def fit(candidate: Candidate, data: Dataset, task: Task, *, seed: int, deadline: float) -> Model:
+    """Apply the candidate's treatments to the training rows, build its family and fit it."""
+    for step in candidate.steps:
+        treatment = registry.plugin("rightfit.data.treatments", step.name, "treatment")
+        data = treatment.apply(data, step.params, seed)
+    family = registry.plugin("rightfit.models", candidate.family, "family")
+    model: Model = family.build(candidate.params, task)
+    return model.fit(data, seed=seed, deadline=deadline)
+
+
+def checked(pred: Any, rows: int, task: Task) -> Any:
+    """The prediction as float array of the promised shape. Raises InvalidPrediction for anything else."""
+    import numpy as np
+
+    pred = np.asarray(pred, dtype=np.float64)
+    width = len(task.classes) if task.classifies else task.outputs
+    wanted = {(rows, width)} | ({(rows,)} if not task.classifies and width == 1 else set())
+    if pred.shape not in wanted:
+        raise InvalidPrediction(f"predictions must have shape {(rows, width)}; got shape={pred.shape}.")
+    if not np.isfinite(pred).all():
+        raise InvalidPrediction(f"predictions must be finite; got {int((~np.isfinite(pred)).sum())} that are not.")
+    return pred.reshape(rows) if pred.ndim == 2 and not task.classifies and width == 1 else pred
+
+
+def subsample(rows: Any, share: float, seed: int, ordered: bool) -> Any:
+    """A share of the training rows, (m,) positions in their order; the most recent ones when time orders them."""
+    import numpy as np
+
+    if share >= 1:
+        return rows
+    keep = max(int(len(rows) * share), min(len(rows), 20))
+    if ordered:
+        return rows[-keep:]
+    return np.sort(np.random.default_rng(seed).permutation(rows)[:keep])
+
+
+def run(payload: Mapping[str, Any], deadline: float) -> dict[str, Any]:
+    """One candidate on one fold; out-of-fold predictions go to `blob`, the fold's package to `package` when named."""
+    import numpy as np
+
+    at = staging.read(Path(payload["stage"]))
+    candidate = revive(Candidate, payload["candidate"])
+    train, valid = at.folds[payload["fold"]]
+    train = subsample(train, payload["fidelity"], seed_of(payload["seed"], payload["fold"]), at.data.time is not None)
+    data = at.data.take(train)
+    seed = seed_of(payload["seed"], candidate.key, payload["fold"])
+    started = time.monotonic()
+    model = fit(candidate, data, at.task, seed=seed, deadline=deadline)
+    fitted = time.monotonic() - started
+    held = at.data.X.iloc[valid].reset_index(drop=True)
+    pred = checked(model.predict(held), len(valid), at.task)
+    some = np.sort(np.random.default_rng(seed).permutation(len(data))[:TRAIN_SAMPLE])
+    seen = checked(model.predict(data.X.iloc[some].reset_index(drop=True)), len(some), at.task)
+    _save_arrays(Path(payload["blob"]), rows=valid, pred=pred, train_rows=train[some], train_pred=seen)
+    measured = {"fit_s": fitted, "predict_s": time.monotonic() - started - fitted, "train_rows": float(len(train))}
+    if payload.get("package"):
+        measured |= pack(model, Path(payload["package"]), candidate, at, Rule())
+    return {"measured": measured, "learned": model.learned}
+
+
+def refit(payload: Mapping[str, Any], deadline: float) -> dict[str, Any]:
+    """The candidate on all rows, written as a package."""
+    at = staging.read(Path(payload["stage"]))
+    candidate = revive(Candidate, payload["candidate"])
+    seed = seed_of(payload["seed"], candidate.key, "all")
+    started = time.monotonic()
+    model = fit(candidate, at.data, at.task, seed=seed, deadline=deadline)
+    fitted = time.monotonic() - started
+    hints = pack(model, Path(payload["package"]), candidate, at, revive(Rule, payload["rule"]))
+    return {"measured": {"fit_s": fitted, **hints}, "learned": model.learned}
+
+
+def pack(model: Model, folder: Path, candidate: Candidate, at: staging.Stage, rule: Rule) -> dict[str, float]:
+    """Write a package and measure it in this process; the figures are hints, the contract is measured afresh."""
+    import pandas as pd
+
+    from rightfit.package import probe, write
+
+    write.write(model, folder, task=at.task, schema=at.data.schema, rule=rule, candidate=candidate,
+                sample=pd.DataFrame(list(at.sample)))
+    return {name: float(value) for name, value in probe.quick(folder).items()}
+
+
+def _save_arrays(path: Path, **arrays: Any) -> None:
+    import os
+
+    import numpy as np
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    with part.open("wb") as file:
+        np.savez(file, **arrays)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
