@@ -1,0 +1,108 @@
+"""LightGBM: leaf-wise gradient boosting on histograms."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from rightfit.models.tabular._graph import tidy
+from rightfit.models.tabular._parts import THREADS, Core, Rows, quiet, two_columns
+from rightfit.models.tabular._pipeline import TabularModel
+from rightfit.records import Dimension, Facts, Family, Task
+
+# Rates, leaves and patience follow the tuned defaults of TabRepo (Salinas & Erickson 2024) and its portfolio.
+DEFAULTS: Mapping[str, Any] = {
+    "n_estimators": 1000, "learning_rate": 0.05, "num_leaves": 31, "min_child_samples": 20, "subsample": 0.9,
+    "colsample": 0.9, "l1": 0.0, "l2": 1.0, "max_depth": -1, "early_stopping": True, "patience": 50,
+}
+ENCODER: Mapping[str, Any] = {"categorical": "auto", "token_weight": "binary"}
+FEW_ROWS_TREES = 200
+
+
+def _settings(rows: Rows, params: Mapping[str, Any]) -> dict[str, Any]:
+    objective = {0: "regression", 2: "binary"}.get(rows.classes, "multiclass")
+    settings = {
+        "objective": objective, "metric": {0: "l2", 2: "binary_logloss"}.get(rows.classes, "multi_logloss"),
+        "learning_rate": params["learning_rate"], "num_leaves": params["num_leaves"], "max_depth": params["max_depth"],
+        "min_data_in_leaf": min(params["min_child_samples"], max(len(rows.y) // 10, 1)),
+        "bagging_fraction": params["subsample"], "bagging_freq": 1, "feature_fraction": params["colsample"],
+        "lambda_l1": params["l1"], "lambda_l2": params["l2"], "num_threads": THREADS, "seed": rows.seed % 2**31,
+        "deterministic": True, "force_row_wise": True, "verbosity": -1,
+    }
+    return settings | ({"num_class": rows.classes} if rows.classes > 2 else {})
+
+
+def _stopper(deadline: float, patience: int) -> Callable[[Any], None]:
+    """Ends training at the deadline, or when the inner rows have not improved for `patience` rounds."""
+    from lightgbm.callback import EarlyStopException
+
+    best = {"value": float("inf"), "at": 0}
+
+    def stop(env: Any) -> None:
+        found = env.evaluation_result_list
+        if found and found[0][2] < best["value"]:
+            best.update(value=found[0][2], at=env.iteration)
+        at = int(best["at"]) if found else env.iteration
+        if time.monotonic() >= deadline or env.iteration - at >= patience or env.iteration + 1 == env.end_iteration:
+            raise EarlyStopException(at, found or [])
+
+    return stop
+
+
+def _learn(rows: Rows, params: Mapping[str, Any]) -> Core:
+    import lightgbm
+
+    trees = int(params["n_estimators"])
+    train, sets = rows, []
+    if rows.inner is not None:
+        train, valid = rows.take(rows.inner[0]), rows.take(rows.inner[1])
+    elif params["early_stopping"]:
+        trees = min(trees, FEW_ROWS_TREES)
+    with quiet():
+        data = lightgbm.Dataset(train.X, train.y, weight=train.weight, params={"verbosity": -1, "num_threads": THREADS})
+        if rows.inner is not None:
+            sets = [lightgbm.Dataset(valid.X, valid.y, weight=valid.weight, reference=data)]
+        booster = lightgbm.train(_settings(train, params), data, trees, valid_sets=sets, valid_names=["inner"][:len(sets)],
+                                 callbacks=[_stopper(rows.deadline, int(params["patience"]))])
+    best = int(booster.best_iteration)
+
+    def predict(X: Any) -> Any:
+        out = booster.predict(X, num_iteration=best, num_threads=THREADS)
+        return two_columns(out) if rows.classes == 2 else out.reshape(len(X), -1)
+
+    def onnx() -> Any:
+        from onnxmltools import convert_lightgbm
+        from onnxmltools.convert.common.data_types import FloatTensorType
+
+        with quiet():
+            return tidy(convert_lightgbm(booster, initial_types=[("X", FloatTensorType([None, rows.X.shape[1]]))],
+                                         zipmap=False, target_opset=15))
+
+    return Core(predict=predict, onnx=onnx, learned={"n_estimators": best})
+
+
+def build(params: Mapping[str, Any], task: Task) -> TabularModel:
+    """An unfitted LightGBM model."""
+    return TabularModel(task, {**DEFAULTS, **params}, _learn, ENCODER)
+
+
+SPEC = Family(
+    name="lightgbm", modality="tabular", problems=("binary", "multiclass", "multilabel", "regression"), build=build,
+    facts=Facts(year=2017, paper="Ke et al., LightGBM: A Highly Efficient Gradient Boosting Decision Tree, NeurIPS 2017",
+                licence="MIT", framework="lightgbm",
+                good_at="large tables, mixed columns, interactions; trains fast and predicts in microseconds",
+                bad_at="a few hundred rows; extrapolation beyond the seen range"),
+    space={"learning_rate": Dimension(low=0.01, high=0.2, log=True), "num_leaves": Dimension(low=7, high=255, log=True, whole=True),
+           "min_child_samples": Dimension(low=2, high=100, log=True, whole=True), "subsample": Dimension(low=0.5, high=1.0),
+           "colsample": Dimension(low=0.3, high=1.0), "l1": Dimension(low=1e-4, high=10.0, log=True),
+           "l2": Dimension(low=1e-3, high=100.0, log=True), "early_stopping": Dimension(choices=(True,)),
+           "categorical": Dimension(choices=("auto", "target", "ordinal"))},
+    defaults=DEFAULTS,
+    variants=({"learning_rate": 0.03, "num_leaves": 127, "min_child_samples": 5, "colsample": 0.7},
+              {"learning_rate": 0.03, "num_leaves": 7, "min_child_samples": 40, "l2": 10.0},
+              {"categorical": "ordinal", "colsample": 0.6, "l1": 0.5}),
+    regularisers=("l1", "l2", "min_child_samples", "num_leaves", "subsample", "colsample", "early_stopping"),
+    handles=frozenset({"missing", "categorical", "text", "weights", "nonlinear", "wide"}),
+    seconds=lambda task: 0.3 + 4e-6 * task.rows * max(task.features, 1) ** 0.7 * (len(task.classes) if len(task.classes) > 2 else 1),
+    requires=("lightgbm", "onnxmltools"), smoke={"n_estimators": 60, "learning_rate": 0.2, "num_leaves": 15}, rank=2)
