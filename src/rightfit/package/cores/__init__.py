@@ -1,0 +1,18 @@
+"""Formats of model cores, one file each: a matrix of encoded features in, scores out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from rightfit.records import frozen
+
+
+@frozen
+class Core:
+    """A core format's SPEC: `load(path)` gives float32 (n, f) -> float (n, k); `requires` names distributions."""
+
+    name: str
+    load: Callable[[Path], Callable[[Any], Any]]
+    requires: tuple[str, ...] = ()
