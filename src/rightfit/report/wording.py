@@ -8,8 +8,12 @@ from functools import cache
 from importlib import resources
 from types import MappingProxyType
 
+from markupsafe import Markup, escape
+
+from rightfit import units
 from rightfit.errors import UnknownName
 from rightfit.records import frozen
+from rightfit.report.svg import show
 
 LANGUAGES = ("en", "zh_CN")
 
@@ -45,9 +49,32 @@ class Words:
     def __call__(self, key: str, **values: object) -> str:
         return messages(self.language)[key].format(**values)
 
+    def rich(self, key: str, **values: object) -> Markup:
+        """The message as HTML with its values escaped, save those that are Markup already."""
+        return escape(messages(self.language)[key]).format(**values)
+
     def __contains__(self, key: str) -> bool:
         return key in messages(self.language)
 
     def name(self, measured: str) -> str:
         """A measured name for people; metrics keep theirs."""
         return self(f"n.{measured}") if f"n.{measured}" in self else measured
+
+
+def figure(name: str, value: float | None) -> str:
+    """A measured value for people, in the unit of its name's suffix; an unknown one is a dash.
+
+    >>> figure("latency_p95_ms", 0.25), figure("size_mib", 3.21), figure("f1", 0.84213), figure("size_mib", None)
+    ('250 µs', '3.21 MiB', '0.842', '–')
+    """
+    if value is None:
+        return "–"
+    if name.endswith("_ms"):
+        return units.show_seconds(value / 1e3)
+    if name.endswith("_mib"):
+        return f"{value * 1024:.3g} KiB" if 0 < value < 0.1 else f"{value:,.0f} MiB" if value >= 100 else f"{value:.3g} MiB"
+    if name.endswith("_per_s"):
+        return f"{value:,.0f}/s" if value >= 100 else f"{value:.3g}/s"
+    if name.endswith("_s"):
+        return units.show_seconds(value)
+    return show(value)
