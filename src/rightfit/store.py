@@ -31,8 +31,8 @@ from rightfit.records import Candidate, Step, Trial, asdict
 FORMAT = 1
 LOCK = ".rightfit.lock"
 LEDGER = "ledger.sqlite"
-OUTPUTS = (LEDGER, f"{LEDGER}-wal", f"{LEDGER}-shm", f"{LEDGER}-journal", "blobs", "logs", "package", "package.zip",
-           "report.html", "decision.json", "model_card.md")
+OUTPUTS = (LEDGER, f"{LEDGER}-wal", f"{LEDGER}-shm", f"{LEDGER}-journal", "blobs", "logs", "stage", "package",
+           "package.zip", "report.html", "decision.json", "model_card.md")
 """What rightfit writes into a run folder; `overwrite` deletes these, and files of `put_file`, and nothing else."""
 
 _TABLES = """
