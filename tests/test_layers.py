@@ -22,7 +22,7 @@ HEAVY = frozenset((
     "psycopg", "matplotlib", "jinja2", "rich", "typer", "psutil", "joblib", "threadpoolctl"))
 NUMPY_FREE = frozenset(("errors", "units", "records", "registry", "cli", "__init__", "__main__"))
 
-MODALITIES = frozenset(("tabular", "image", "text", "sequence", "detection", "generation"))
+MODALITIES = frozenset(("tabular", "image", "text", "sequence"))
 CORE = frozenset(("choose", "advise", "decide", "tuning", "store", "engines", "report", "metrics", "delivery"))
 # In these, a literal is a word of HTML or of SVG, or the kind of a column, never a modality.
 OTHER_MEANINGS = {"report": frozenset(("text",)), "metrics": frozenset(("text",))}
