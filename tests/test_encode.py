@@ -132,6 +132,15 @@ def test_rare_categories_and_unseen_ones_share_a_column():
     assert encoder.row({"code": None})[0].tolist() == [0, 0, 0, 0]
 
 
+@pytest.mark.parametrize("categorical", ["ordinal", "target"])
+def test_scaled_encoders_scale_every_kind(categorical):
+    rng = np.random.default_rng(0)
+    X = table(400)
+    options = {"categorical": categorical, "scale": "standard", "impute": "median", "tokens": 0}
+    _, matrix = Encoder.fit(X, rng.normal(size=400) * 1e6 + 1e7, SCHEMA, REGRESSION, options)
+    assert np.abs(matrix).max() < 25 and np.abs(matrix.mean(axis=0)).max() < 1
+
+
 def test_codes_are_marked_as_categorical():
     encoder, _ = Encoder.fit(table(), None, SCHEMA, BINARY, {"categorical": "code"})
     assert [encoder.names[i] for i in encoder.categorical] == ["town", "code"]

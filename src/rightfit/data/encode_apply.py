@@ -5,7 +5,7 @@ Blocks (all JSON):
     numeric    fill, indicator, center, scale, knots/scores/slopes (quantile), bound
     onehot     levels, other (position of the pooled column or null)
     table      table {level: values}, missing values, unseen values, code
-    datetime   parts, origin (epoch nanoseconds), fill per part
+    datetime   parts, origin (epoch nanoseconds), fill, center and scale per part
     text       vocabulary {token: position}, weights per token, weight (binary | count | tfidf)
 """
 
@@ -134,12 +134,12 @@ def _datetime_columns(block: Block, values: Any, n: int) -> Any:
         "elapsed": (stamp - block["origin"]) / DAY,
     }
     parts = []
-    for part, fill in zip(block["parts"], block["fill"], strict=True):
+    for part, fill, center, scale in zip(block["parts"], block["fill"], block["center"], block["scale"], strict=True):
         if part in CYCLES:
             values_of = np.asarray(_cycle(part))[found[part.split("_")[0]]]
         else:
             values_of = found[part].astype(np.float64)
-        parts.append(np.where(missing, NAN if fill is None else fill, values_of))
+        parts.append(np.where(missing, NAN if fill is None else fill, (values_of - center) / scale))
     return clip(np.column_stack(parts))
 
 
@@ -268,7 +268,8 @@ def _table_writer(block: Block, start: int) -> Writer:
 
 def _datetime_writer(block: Block, start: int) -> Writer:
     name, origin = block["column"], block["origin"]
-    parts = [(part, _cycle(part) if part in CYCLES else None, part.split("_")[0]) for part in block["parts"]]
+    parts = [(_cycle(part) if part in CYCLES else None, part.split("_")[0], center, scale)
+             for part, center, scale in zip(block["parts"], block["center"], block["scale"], strict=True)]
     empty = [NAN if fill is None else _bound(fill, LARGEST) for fill in block["fill"]]
     stop = start + len(empty)
 
@@ -282,7 +283,8 @@ def _datetime_writer(block: Block, start: int) -> Writer:
         day = date.fromordinal(EPOCH + days)
         found = {"year": day.year, "month": day.month, "day": day.day, "weekday": day.weekday(),
                  "hour": math.floor((stamp - days * DAY) / HOUR), "elapsed": (stamp - origin) / DAY}
-        out[start:stop] = [found[base] if cycle is None else cycle[int(found[base])] for _, cycle, base in parts]
+        out[start:stop] = [((found[base] if cycle is None else cycle[int(found[base])]) - center) / scale
+                           for cycle, base, center, scale in parts]
 
     return write
 

@@ -108,13 +108,16 @@ def _categorical(column: Column, values: Any, targets: Any, options: Mapping[str
         how = "ordinal"
     if how == "onehot":
         return _onehot(column, levels, codes, options), None
+    scaled = options["scale"] != "none"
     if how == "target":
-        return _target(column, levels, codes, targets, seed)
+        block, out = _target(column, levels, codes, targets, seed)
+        return _rescaled(block, out) if scaled else (block, out)
     table = {level: [float(i)] for i, level in enumerate(levels)}
     coded = how == "code"
     unseen = [-1.0] if coded else [float(len(levels))]
-    return {"kind": "table", "column": column.name, "names": [column.name], "table": table, "missing": [-1.0],
-            "unseen": unseen, "code": coded}, None
+    block = {"kind": "table", "column": column.name, "names": [column.name], "table": table, "missing": [-1.0],
+             "unseen": unseen, "code": coded}
+    return (_rescaled(block, codes[:, None].astype(np.float64))[0] if scaled and not coded else block), None
 
 
 def _onehot(column: Column, levels: list[str], codes: Any, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -132,14 +135,34 @@ def _targets(y: Any, task: Task) -> tuple[Any, list[str]]:
     """(float64 (n, t), names): class indicators, labels, or values."""
     y = np.asarray(y)
     if y.ndim == 2:
-        return y[:, :MOST_TARGETS].astype(np.float64), [f"target {i}" for i in range(min(y.shape[1], MOST_TARGETS))]
+        return _standard(y[:, :MOST_TARGETS]), [f"target {i}" for i in range(min(y.shape[1], MOST_TARGETS))]
     if not task.classifies:
-        return y.astype(np.float64)[:, None], ["target"]
+        return _standard(y[:, None]), ["target"]
     if len(task.classes) <= 2:
         return (y == len(task.classes) - 1).astype(np.float64)[:, None], ["target"]
     counts = np.bincount(y.astype(np.int64), minlength=len(task.classes))
     chosen = np.sort(np.argsort(-counts, kind="stable")[:MOST_TARGETS])
     return (y[:, None] == chosen[None, :]).astype(np.float64), [f"is {task.classes[c]}" for c in chosen]
+
+
+def _standard(values: Any) -> Any:
+    """Columns with mean 0 and deviation 1, for float32 keeps seven digits of whatever unit the target has."""
+    values = np.asarray(values, dtype=np.float64)
+    spread = values.std(axis=0)
+    return (values - values.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
+
+
+def _rescaled(block: dict[str, Any], matrix: Any) -> tuple[dict[str, Any], Any]:
+    """A table block and its training values, moved and scaled like numeric columns."""
+    center, scale = matrix.mean(axis=0), matrix.std(axis=0)
+    scale = np.where(scale > 1e-9, scale, 1.0)
+
+    def move(values: Any) -> Any:
+        return np.clip((np.asarray(values) - center) / scale, -SCALED_BOUND, SCALED_BOUND)
+
+    table = {level: move(values).tolist() for level, values in block["table"].items()}
+    moved = {"table": table, "missing": move(block["missing"]).tolist(), "unseen": move(block["unseen"]).tolist()}
+    return {**block, **moved}, move(matrix)
 
 
 def shrunk_means(codes: Any, targets: Any, levels: int) -> Any:
@@ -190,7 +213,11 @@ def _datetime(column: Column, values: Any, options: Mapping[str, Any]) -> dict[s
     parts = [*apply.CALENDAR, *(apply.CYCLES if options["cyclic"] else ())]
     block: dict[str, Any] = {"kind": "datetime", "column": column.name, "names": [f"{column.name} {p}" for p in parts],
                              "parts": parts, "origin": float(seen.min()) if len(seen) else 0.0,
-                             "fill": [None] * len(parts)}
+                             "fill": [None] * len(parts), "center": [0.0] * len(parts), "scale": [1.0] * len(parts)}
+    if options["scale"] != "none" and len(seen):
+        known = apply.columns(block, values.to_frame())[~np.isnat(stamps)]
+        spread = known.std(axis=0)
+        block["center"], block["scale"] = known.mean(axis=0).tolist(), np.where(spread > 1e-9, spread, 1.0).tolist()
     if options["impute"] == "median":
         middles = np.zeros(len(parts))
         if len(seen):

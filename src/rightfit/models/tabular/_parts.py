@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from rightfit.records import frozen
+from rightfit.records import Task, frozen
 
 THREADS = 1  # boosters with two threads on shared cores were measured 13 times slower than with one
 INNER_SHARE = 0.15
+PROBE_ROWS = 400
 INNER_ROWS = 100  # below this, an inner split is noise and the settings are used as they are
 
 
@@ -109,6 +110,26 @@ def subsample(rows: Rows, most: int) -> Rows:
     keep = _stratified(rows.y, most, rng)
     first = np.unique(rows.y, return_index=True)[1]
     return rows.take(np.union1d(keep, first))
+
+
+def affordable(rows: Rows, fit: Callable[[Rows], Any], most: int, power: float) -> Rows:
+    """As many rows, at most `most`, as one fit whose cost grows as rows ** power can take before the deadline.
+
+    For learners that cannot be stopped: a first fit on a few rows is timed, and half of the time left may be spent.
+    """
+    rows = subsample(rows, PROBE_ROWS if rows.late else most)
+    if rows.deadline == float("inf") or len(rows.y) <= PROBE_ROWS:
+        return rows
+    start = time.monotonic()
+    fit(subsample(rows, PROBE_ROWS))
+    now = time.monotonic()
+    times = max(rows.deadline - now, 0.0) / 2 / max(now - start, 1e-4)
+    return subsample(rows, max(int(PROBE_ROWS * times ** (1 / power)), PROBE_ROWS))
+
+
+def trees_per_round(task: Task) -> int:
+    """How many trees, or one-against-rest fits, one round costs."""
+    return len(task.classes) if len(task.classes) > 2 else max(task.outputs, 1)
 
 
 def two_columns(positive: Any) -> Any:

@@ -6,8 +6,10 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from rightfit.models.tabular._graph import tidy
-from rightfit.models.tabular._parts import THREADS, Core, Rows, quiet
+from rightfit.models.tabular._parts import THREADS, Core, Rows, quiet, trees_per_round
 from rightfit.models.tabular._pipeline import TabularModel
 from rightfit.records import Dimension, Facts, Family, Task
 
@@ -35,7 +37,8 @@ def _settings(rows: Rows, params: Mapping[str, Any], trees: int) -> dict[str, An
         "l2_leaf_reg": params["l2"], "random_strength": params["random_strength"], "rsm": params["colsample"],
         "bootstrap_type": "Bayesian", "bagging_temperature": params["bagging_temperature"],
         "min_data_in_leaf": int(params["min_child_samples"]), "loss_function": _loss(rows.classes),
-        "random_seed": rows.seed % 2**31, "thread_count": THREADS, "allow_writing_files": False, "logging_level": "Silent",
+        "random_seed": rows.seed % 2**31, "thread_count": THREADS, "allow_writing_files": False,
+        "logging_level": "Silent",
     }
 
 
@@ -59,7 +62,8 @@ def _learn(rows: Rows, params: Mapping[str, Any]) -> Core:
         return _share(train)
     model = CatBoost(_settings(train, params, trees))
     with quiet():
-        model.fit(Pool(train.X, train.y, weight=train.weight), eval_set=valid, callbacks=[_Deadline(rows.deadline)], **extra)
+        model.fit(Pool(train.X, train.y, weight=train.weight), eval_set=valid, callbacks=[_Deadline(rows.deadline)],
+                  **extra)
     kind = "Probability" if rows.classes else "RawFormulaVal"
 
     def predict(X: Any) -> Any:
@@ -69,7 +73,7 @@ def _learn(rows: Rows, params: Mapping[str, Any]) -> Core:
 
 
 def _constant(X: Any) -> bool:
-    return bool((((X == X[:1]) | ((X != X) & (X[:1] != X[:1]))).all()))
+    return bool(np.all((X[:1] == X) | (np.isnan(X) & np.isnan(X[:1]))))
 
 
 def _share(rows: Rows) -> Core:
@@ -98,7 +102,8 @@ def build(params: Mapping[str, Any], task: Task) -> TabularModel:
 
 SPEC = Family(
     name="catboost", modality="tabular", problems=("binary", "multiclass", "multilabel", "regression"), build=build,
-    facts=Facts(year=2018, paper="Prokhorenkova et al., CatBoost: unbiased boosting with categorical features, NeurIPS 2018",
+    facts=Facts(year=2018,
+                paper="Prokhorenkova et al., CatBoost: unbiased boosting with categorical features, NeurIPS 2018",
                 licence="Apache-2.0", framework="catboost",
                 good_at="the best defaults of the boosters, small and middle tables, noisy targets",
                 bad_at="slow to train with many classes; extrapolation beyond the seen range"),
@@ -106,11 +111,13 @@ SPEC = Family(
            "l2": Dimension(low=1.0, high=30.0, log=True), "random_strength": Dimension(low=0.1, high=10.0, log=True),
            "bagging_temperature": Dimension(low=0.0, high=2.0), "colsample": Dimension(low=0.3, high=1.0),
            "min_child_samples": Dimension(low=1, high=50, log=True, whole=True),
-           "early_stopping": Dimension(choices=(True,)), "categorical": Dimension(choices=("auto", "target", "ordinal"))},
+           "early_stopping": Dimension(choices=(True,)),
+           "categorical": Dimension(choices=("auto", "target", "ordinal"))},
     defaults=DEFAULTS,
     variants=({"depth": 8, "learning_rate": 0.05, "l2": 6.0}, {"depth": 4, "learning_rate": 0.08, "l2": 3.0},
               {"categorical": "target", "colsample": 0.7}),
-    regularisers=("l2", "depth", "random_strength", "bagging_temperature", "colsample", "min_child_samples", "early_stopping"),
+    regularisers=("l2", "depth", "random_strength", "bagging_temperature", "colsample", "min_child_samples",
+                  "early_stopping"),
     handles=frozenset({"missing", "categorical", "text", "weights", "nonlinear", "noise"}),
-    seconds=lambda task: 1.0 + 1.2e-5 * task.rows * max(task.features, 1) ** 0.6 * (len(task.classes) if len(task.classes) > 2 else 1),
+    seconds=lambda task: 1.0 + 4e-6 * task.rows * max(task.features, 1) * trees_per_round(task),
     requires=("catboost", "onnx"), smoke={"n_estimators": 60, "learning_rate": 0.2, "depth": 4}, rank=1)

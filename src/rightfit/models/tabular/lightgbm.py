@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from rightfit.models.tabular._graph import tidy
-from rightfit.models.tabular._parts import THREADS, Core, Rows, quiet, two_columns
+from rightfit.models.tabular._parts import THREADS, Core, Rows, quiet, trees_per_round, two_columns
 from rightfit.models.tabular._pipeline import TabularModel
 from rightfit.records import Dimension, Facts, Family, Task
 
@@ -63,12 +63,13 @@ def _learn(rows: Rows, params: Mapping[str, Any]) -> Core:
         data = lightgbm.Dataset(train.X, train.y, weight=train.weight, params={"verbosity": -1, "num_threads": THREADS})
         if rows.inner is not None:
             sets = [lightgbm.Dataset(valid.X, valid.y, weight=valid.weight, reference=data)]
-        booster = lightgbm.train(_settings(train, params), data, trees, valid_sets=sets, valid_names=["inner"][:len(sets)],
+        booster = lightgbm.train(_settings(train, params), data, trees, valid_sets=sets,
+                                 valid_names=["inner"][:len(sets)],
                                  callbacks=[_stopper(rows.deadline, int(params["patience"]))])
     best = int(booster.best_iteration)
 
     def predict(X: Any) -> Any:
-        out = booster.predict(X, num_iteration=best, num_threads=THREADS)
+        out: Any = booster.predict(X, num_iteration=best, num_threads=THREADS)
         return two_columns(out) if rows.classes == 2 else out.reshape(len(X), -1)
 
     def onnx() -> Any:
@@ -89,12 +90,15 @@ def build(params: Mapping[str, Any], task: Task) -> TabularModel:
 
 SPEC = Family(
     name="lightgbm", modality="tabular", problems=("binary", "multiclass", "multilabel", "regression"), build=build,
-    facts=Facts(year=2017, paper="Ke et al., LightGBM: A Highly Efficient Gradient Boosting Decision Tree, NeurIPS 2017",
+    facts=Facts(year=2017,
+                paper="Ke et al., LightGBM: A Highly Efficient Gradient Boosting Decision Tree, NeurIPS 2017",
                 licence="MIT", framework="lightgbm",
                 good_at="large tables, mixed columns, interactions; trains fast and predicts in microseconds",
                 bad_at="a few hundred rows; extrapolation beyond the seen range"),
-    space={"learning_rate": Dimension(low=0.01, high=0.2, log=True), "num_leaves": Dimension(low=7, high=255, log=True, whole=True),
-           "min_child_samples": Dimension(low=2, high=100, log=True, whole=True), "subsample": Dimension(low=0.5, high=1.0),
+    space={"learning_rate": Dimension(low=0.01, high=0.2, log=True),
+           "num_leaves": Dimension(low=7, high=255, log=True, whole=True),
+           "min_child_samples": Dimension(low=2, high=100, log=True, whole=True),
+           "subsample": Dimension(low=0.5, high=1.0),
            "colsample": Dimension(low=0.3, high=1.0), "l1": Dimension(low=1e-4, high=10.0, log=True),
            "l2": Dimension(low=1e-3, high=100.0, log=True), "early_stopping": Dimension(choices=(True,)),
            "categorical": Dimension(choices=("auto", "target", "ordinal"))},
@@ -104,5 +108,5 @@ SPEC = Family(
               {"categorical": "ordinal", "colsample": 0.6, "l1": 0.5}),
     regularisers=("l1", "l2", "min_child_samples", "num_leaves", "subsample", "colsample", "early_stopping"),
     handles=frozenset({"missing", "categorical", "text", "weights", "nonlinear", "wide"}),
-    seconds=lambda task: 0.3 + 4e-6 * task.rows * max(task.features, 1) ** 0.7 * (len(task.classes) if len(task.classes) > 2 else 1),
+    seconds=lambda task: 0.3 + 1.5e-6 * task.rows * max(task.features, 1) * trees_per_round(task),
     requires=("lightgbm", "onnxmltools"), smoke={"n_estimators": 60, "learning_rate": 0.2, "num_leaves": 15}, rank=2)

@@ -83,14 +83,17 @@ def build(params: Mapping[str, Any], task: Task) -> TabularModel:
 
 SPEC = Family(
     name="linear", modality="tabular", problems=("binary", "multiclass", "multilabel", "regression"), build=build,
-    facts=Facts(year=1970, paper="Hoerl & Kennard 1970 (ridge); Tibshirani 1996 (lasso); Zou & Hastie 2005 (elastic net)",
+    facts=Facts(year=1970,
+                paper="Hoerl & Kennard 1970 (ridge); Tibshirani 1996 (lasso); Zou & Hastie 2005 (elastic net)",
                 licence="BSD-3-Clause", framework="scikit-learn",
                 good_at="few rows, many columns, microsecond predictions, coefficients that can be read",
                 bad_at="interactions and curves that no column states"),
-    space={"penalty": Dimension(choices=("l2", "l1", "elasticnet")), "strength": Dimension(low=1e-4, high=1e3, log=True),
-           "l1_ratio": Dimension(low=0.05, high=0.95), "scale": Dimension(choices=("standard", "robust", "quantile"))},
+    space={"penalty": Dimension(choices=("l2", "l1", "elasticnet")),
+           "strength": Dimension(low=1e-4, high=1e3, log=True), "l1_ratio": Dimension(low=0.05, high=0.95),
+           "scale": Dimension(choices=("standard", "robust", "quantile"))},
     defaults=DEFAULTS,
     variants=({"scale": "quantile", "strength": 0.1}, {"penalty": "l1", "strength": 1.0}),
-    regularisers=("penalty", "strength", "l1_ratio"), handles=frozenset({"missing", "categorical", "text", "weights", "wide"}),
+    regularisers=("penalty", "strength", "l1_ratio"),
+    handles=frozenset({"missing", "categorical", "text", "weights", "wide"}),
     seconds=lambda task: 0.2 + 2e-7 * task.rows * max(task.features, 1) * max(len(task.classes), 1),
     smoke={"strength": 1.0}, rank=8)
