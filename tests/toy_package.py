@@ -14,14 +14,20 @@ from rightfit.package.write import write
 from rightfit.records import Candidate, Column, Rule, Schema, Task
 
 SCHEMA = Schema(columns=(
-    Column(name="size", kind="numeric", low=-3.0, high=3.0), Column(name="colour", kind="categorical", categories=("red", "blue")),
-    Column(name="age", kind="numeric"), Column(name="y", kind="categorical", role="target")))
+    Column(name="size", kind="numeric", low=-3.0, high=3.0), Column(name="age", kind="numeric"),
+    Column(name="colour", kind="categorical", categories=("red", "blue")),
+    Column(name="y", kind="categorical", role="target")))
 CANDIDATE = Candidate(family="toy", params={"strength": 1.0})
+
+
+
+def _task(problem: Any, metric: str, classes: tuple[str, ...] = (), **others: Any) -> Task:
+    return Task(**{"modality": "tabular", "problem": problem, "target": ("y",), "metric": metric, "classes": classes, **others})
+
+
 PROBLEMS = {
-    "binary": Task(modality="tabular", problem="binary", target=("y",), metric="f1", classes=("no", "yes")),
-    "multiclass": Task(modality="tabular", problem="multiclass", target=("y",), metric="accuracy", classes=("a", "b", "c")),
-    "multilabel": Task(modality="tabular", problem="multilabel", target=("p", "q"), metric="f1", classes=("p", "q"), outputs=2),
-    "regression": Task(modality="tabular", problem="regression", target=("y",), metric="rmse"),
+    "binary": _task("binary", "f1", ("no", "yes")), "multiclass": _task("multiclass", "accuracy", ("a", "b", "c")),
+    "multilabel": _task("multilabel", "f1", ("p", "q"), target=("p", "q"), outputs=2), "regression": _task("regression", "rmse"),
 }
 RULES = {"binary": Rule(threshold=(0.3,)), "multilabel": Rule(threshold=(0.4, 0.6))}
 
@@ -40,7 +46,8 @@ def graph(weights: Any, bias: Any, end: str | None) -> onnx.ModelProto:
     nodes = [helper.make_node("IsNaN", ["X"], ["gap"]), helper.make_node("Where", ["gap", "zero", "X"], ["full"]),
              helper.make_node("MatMul", ["full", "W"], ["score"]), helper.make_node("Add", ["score", "B"], ["sum"]),
              helper.make_node(end or "Identity", ["sum"], ["Y"])]
-    constants = [numpy_helper.from_array(np.asarray(a, np.float32), n) for a, n in ((weights, "W"), (bias, "B"), (0.0, "zero"))]
+    arrays = {"W": weights, "B": bias, "zero": 0.0}
+    constants = [numpy_helper.from_array(np.asarray(a, np.float32), name) for name, a in arrays.items()]
     inside = helper.make_graph(nodes, "toy", [helper.make_tensor_value_info("X", TensorProto.FLOAT, [None, f])],
                                [helper.make_tensor_value_info("Y", TensorProto.FLOAT, [None, k])], constants)
     model = helper.make_model(inside, opset_imports=[helper.make_opsetid("", 15)])

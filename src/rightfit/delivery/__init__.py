@@ -1,0 +1,1 @@
+"""After the decision: the package that is accepted, and predicting with it."""

@@ -61,11 +61,15 @@ class LoadedModel:
             return self._records(X)
         return np.asarray(self._scorer.frame(self._frame(X)), np.float64).reshape(len(X), -1)
 
+    def raw_of_coerced(self, X: Any) -> Any:
+        """As `raw`, for a frame of feature columns that was coerced to the schema before."""
+        return np.asarray(self._scorer.frame(X), np.float64).reshape(len(X), -1)
+
     def predict_proba(self, X: Any) -> Any:
         """Calibrated probabilities (n, k) in the order of `classes_`. Raises UsageError where there are no classes."""
         if not self.task.classifies:
             raise UsageError(f"predict_proba needs a classification task; got problem={self.task.problem!r}.")
-        return self._values(X)
+        return self.values(X)
 
     def predict(self, X: Any) -> Any:
         """Labels (n,) as text, 0/1 (n, k) for multilabel, values (n,) or (n, k) otherwise.
@@ -73,7 +77,10 @@ class LoadedModel:
         X: a pandas or Polars frame with the schema's columns in any order, a list of records, or one record, of raw
         values. Raises DataError for rows that break the schema.
         """
-        values = self._values(X)
+        return self.decide(self.values(X))
+
+    def decide(self, values: Any) -> Any:
+        """What `predict` returns, from what `values` returned."""
         if not self.task.classifies:
             return values[:, 0] if values.shape[1] == 1 else values
         from rightfit.metrics.base import labels
@@ -89,7 +96,8 @@ class LoadedModel:
         values = self._scorer.row(self._coerce(record))
         return self._answer((self._calibrate(values) if self._calibrate else values)[0].tolist())
 
-    def _values(self, X: Any) -> Any:
+    def values(self, X: Any) -> Any:
+        """Calibrated probabilities or plain values, float64 (n, k), whatever the task. X as for `predict`."""
         raw = self.raw(X)
         return self._calibrate(raw) if self._calibrate and len(raw) else raw
 

@@ -176,6 +176,19 @@ def write(model: Model, folder: str | Path, *, task: Task, schema: Schema, rule:
     return info
 
 
+def restamp(folder: str | Path, *, rule: Rule) -> None:
+    """Give a package another decision rule; the model's files stay as they are. Raises PackageError."""
+    folder = Path(folder)
+    load(folder)
+    with _beside(folder) as part:
+        shutil.copytree(folder, part, dirs_exist_ok=True)
+        info = json.loads((part / "package.json").read_text(encoding="utf-8"))
+        _write_json(part / "package.json", {**info, "rule": asdict(rule)})
+        _write_manifest(part)
+        load(part)
+        _put(part, folder)
+
+
 def zip_package(folder: str | Path, path: str | Path) -> Path:
     """A verified package folder as one zip file; the same content gives the same bytes. Raises PackageError."""
     folder, path = Path(folder), Path(path)

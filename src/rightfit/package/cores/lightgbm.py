@@ -15,7 +15,7 @@ def load(path: Path) -> Callable[[Any], Any]:
     """What the booster's objective gives: (n, 1) values or P(positive), (n, k) class probabilities; one thread."""
     from lightgbm import Booster
 
-    booster = Booster(model_file=str(path), params={"num_threads": 1})
+    booster = Booster(model_file=str(path))
     return lambda X: np.asarray(booster.predict(X, num_threads=1)).reshape(len(X), -1)
 
 

@@ -1,0 +1,168 @@
+"""A file in, predictions out, row by row in the order of the file."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import re
+import secrets
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from rightfit.errors import DataError, UsageError
+from rightfit.package import LoadedModel, load
+from rightfit.records import Need
+
+LIGHT_BYTES = 1 << 18
+_QUOTED = re.compile(r'(?:(?<=,)|(?<=\n)|\A)"(?:[^"]|"")*"(?=,|\n|\Z)')
+Rows = list[dict[str, Any]]
+
+
+def _light_csv(text: str, features: set[str]) -> Rows | None:
+    """Records of a plain CSV whose header names every feature; None for what needs the full reader.
+
+    Cells stay text, as the full reader keeps them; anything in which the two could differ is left to it.
+    """
+    text = text.replace("\r\n", "\n")
+    gaps = text.count(",")
+    if "\r" in text or "\0" in text or '"' in _QUOTED.sub("", text) or not gaps or text.count(", ") >= 0.9 * gaps:
+        return None
+    rows = [row for row in csv.reader(io.StringIO(text, newline="")) if row]
+    names = [name.strip() for name in rows[0]] if rows else []
+    if len(rows) < 2 or len(set(names)) != len(names) or not features <= set(names):
+        return None
+    if any(len(row) != len(names) for row in rows):
+        return None
+    return [dict(zip(names, row, strict=True)) for row in rows[1:]]
+
+
+def _light_jsonl(text: str, features: set[str]) -> Rows | None:
+    """Records of flat JSON lines; None for what needs the full reader."""
+    try:
+        rows = [json.loads(line) for line in text.split("\n") if line.strip()]
+    except ValueError:
+        return None
+    if not rows or not all(isinstance(row, dict) for row in rows):
+        return None
+    if not features <= {name.strip() for row in rows for name in row}:
+        return None
+    for row in rows:
+        for name, value in row.items():
+            if name != name.strip() or isinstance(value, dict | list):
+                return None
+            if isinstance(value, int) and abs(value) > 2**53:
+                return None
+    return [{name: row.get(name) for name in features} for row in rows]
+
+
+_LIGHT: Mapping[str, Callable[[str, set[str]], Rows | None]] = {
+    ".csv": _light_csv, ".jsonl": _light_jsonl, ".ndjson": _light_jsonl}
+
+
+def light(path: Path, features: set[str]) -> Rows | None:
+    """A small plain file as records without pandas; None when the full reader must decide."""
+    parse = _LIGHT.get(path.suffix.lower())
+    if parse is None or not path.is_file() or not 0 < path.stat().st_size <= LIGHT_BYTES:
+        return None
+    try:
+        return parse(path.read_bytes().decode("utf-8-sig"), features)
+    except (UnicodeDecodeError, csv.Error):
+        return None
+
+
+def _read(model: LoadedModel, source: str | Path) -> Any:
+    """The raw rows of any source, read as the training data were; the header is known from the schema."""
+    from rightfit.data import readers
+    from rightfit.data.table import pick
+
+    numbered = all(column.name.isdigit() for column in model.schema.features)
+    need = Need(modality=model.task.modality, options={} if numbered else {"header": True})
+    if readers.find(source) is not None:
+        return readers.read(source, need)[0]
+    return pick(source, need).read(source, need).frame
+
+
+def _values(model: LoadedModel, source: str | Path) -> Any:
+    rows = light(Path(source), {column.name for column in model.schema.features}) if "://" not in str(source) else None
+    if rows is not None:
+        try:
+            return model.values(rows)
+        except DataError:
+            pass  # the full reader says in which row
+    return model.values(_read(model, source))
+
+
+def columns(model: LoadedModel, values: Any) -> dict[str, list[Any]]:
+    """The columns of the output, from calibrated values (n, k).
+
+    `prediction`, then `probability_<class>`; several values: `prediction_<target>` each; several labels: joined by `;`.
+    """
+    found = model.decide(values)
+    if not model.task.classifies:
+        if values.shape[1] == 1:
+            return {"prediction": found.tolist()}
+        names = model.task.target if len(model.task.target) == values.shape[1] else range(values.shape[1])
+        return {f"prediction_{name}": found[:, i].tolist() for i, name in enumerate(names)}
+    if model.task.problem == "multilabel":
+        pairs = ((c for c, yes in zip(model.task.classes, row, strict=True) if yes) for row in found.tolist())
+        table: dict[str, list[Any]] = {"prediction": [";".join(pair) for pair in pairs]}
+    else:
+        table = {"prediction": found.tolist()}
+    return table | {f"probability_{name}": values[:, i].tolist() for i, name in enumerate(model.task.classes)}
+
+
+def _write_csv(table: Mapping[str, list[Any]], file: IO[bytes]) -> None:
+    text = io.TextIOWrapper(file, encoding="utf-8", newline="")
+    out = csv.writer(text, lineterminator="\n")
+    out.writerow(table)
+    out.writerows(zip(*table.values(), strict=True))
+    text.flush()
+    text.detach()
+
+
+def _write_parquet(table: Mapping[str, list[Any]], file: IO[bytes]) -> None:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    parquet.write_table(pa.table(dict(table)), file)
+
+
+_WRITERS: Mapping[str, Callable[[Mapping[str, list[Any]], IO[bytes]], None]] = {
+    ".csv": _write_csv, ".parquet": _write_parquet, ".pq": _write_parquet}
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[IO[bytes]]:
+    """A file that takes the name only when it is complete."""
+    part = path.with_name(f".{path.name}.part-{secrets.token_hex(4)}")
+    try:
+        with part.open("xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def predict(package_path: str | Path, data_path: str | Path, out_path: str | Path) -> int:
+    """Predict every row of a file or database table and write CSV or Parquet by extension; returns the number of rows.
+
+    Small plain CSV and JSON-lines files take a path without pandas that gives the same result. The output is complete
+    or not there. Raises PackageError, DataError for rows that break the schema, UsageError for the output.
+    """
+    out = Path(out_path)
+    if out.suffix.lower() not in _WRITERS:
+        raise UsageError(f"the output must end in {', '.join(_WRITERS)}; got out={str(out)!r}.")
+    if not out.parent.is_dir() or out.is_dir():
+        raise UsageError(f"the output must be a file in an existing folder; got out={str(out)!r}, "
+                         "create the folder first.")
+    model = load(package_path)
+    values = _values(model, data_path)
+    with _replacing(out) as file:
+        _WRITERS[out.suffix.lower()](columns(model, values), file)
+    return len(values)
