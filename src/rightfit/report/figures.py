@@ -77,9 +77,11 @@ def _advice(rows: list[dict[str, Any]], words: Words, higher: bool) -> str:
     gain = (last["value"] - half["value"]) * (1 if higher else -1)
     low, high = number(last.get("low")), number(last.get("high"))
     doubt = (high - low) / 2 if low is not None and high is not None else 0.01 * abs(last["value"])
-    key = "learning.rising" if gain > doubt else "learning.flat"
-    shown = gain if key == "learning.rising" else gain * (1 if higher else -1)
-    return words(key, a=f"{half['rows']:,.0f}", b=f"{last['rows']:,.0f}", gain=f"{'+' if shown >= 0 else ''}{show(shown, abs(shown) or None)}")
+    key = "learning.rising" if gain > doubt else "learning.unclear" if gain > doubt / 4 else "learning.flat"
+    # An improvement is told without its sign, a change with it, in the metric's own direction.
+    shown = show(last["value"] - half["value"], abs(gain) or None)
+    shown = shown if key == "learning.flat" else shown.lstrip("-")
+    return words(key, a=f"{half['rows']:,.0f}", b=f"{last['rows']:,.0f}", gain=shown)
 
 
 def learned(extras: Mapping[str, Any], words: Words, higher: bool) -> list[dict[str, str]]:

@@ -52,7 +52,7 @@ def summary(decision: Decision | Mapping[str, Any], *, language: str = "en", pat
     extras, _ = usable(data["extras"])
     higher = view.higher_is_better(data, extras)
     said = view.verdict(data, words)
-    lines = [" ".join([_plain(said["line"]), *said["more"]])]
+    lines = [words.join([_plain(said["line"]), *said["more"]])]
     if data["status"] == "infeasible" and (data.get("nearest") or {}).get("would_take"):
         lines.append(str(data["nearest"]["would_take"]))
     asked = view.limits(data, extras, words, higher)

@@ -30,7 +30,7 @@ def element(tag: str, *inside: str, **attributes: str | Figure | None) -> Markup
             value = "0" if value == "-0" else value
         parts.append(f' {name.rstrip("_").replace("_", "-")}="{escape(value)}"')
     content = Markup("").join(escape(one) for one in inside)
-    return Markup(f"<{tag}{''.join(parts)}>{content}</{tag}>")  # noqa: S704
+    return Markup(f"<{tag}{''.join(parts)}>{content}</{tag}>")
 
 
 def drawing(width: Figure, height: Figure, title: str, desc: str, *inside: str) -> Markup:
@@ -69,7 +69,7 @@ def show(value: float, span: float | None = None) -> str:
     ('0.842', '123,457', '0.5000', '1.23e-05', '2.000')
     """
     size = abs(value)
-    if size and (size < 1e-3 and span is None or size >= 1e9):
+    if size and ((size < 1e-3 and span is None) or size >= 1e9):
         return f"{value:.3g}"
     if span is None:
         decimals = 3 if size < 10 else 2 if size < 100 else 1 if size < 1000 else 0

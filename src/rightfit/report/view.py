@@ -8,13 +8,14 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
+from rightfit.errors import UnknownName
 from rightfit.report import charts
 from rightfit.report.extras import number, usable
 from rightfit.report.figures import diagnostics, learned
 from rightfit.report.json import clean
 from rightfit.report.pareto import Point, pareto
 from rightfit.report.svg import Axis, axis, show
-from rightfit.report.wording import Words, figure
+from rightfit.report.wording import DASH, Words, figure
 
 MOST_ROWS, MOST_FINDINGS, MOST_TEXT = 50, 100, 600
 _RAN = ("ok", "pruned")
@@ -31,23 +32,31 @@ def value_of(record: Any) -> float | None:
 
 
 def label(record: Json | None) -> str:
-    """What a candidate is called in a sentence: its family, with its name where the two differ."""
+    """What a candidate is called in a sentence: its name, with its family where the name does not tell."""
     if not record:
-        return "–"
+        return DASH
     name, family = str(record.get("name") or ""), str(record.get("family") or "")
-    return f"{family} ({name})" if family and name and family != name else name or family or "–"
+    return f"{family} ({name})" if family and name and not name.startswith(family) else name or family or DASH
 
 
 def higher_is_better(data: Json, extras: Json) -> bool:
-    """The metric's direction: as `extras` says, else as its limit asks, else as the best of the trials against the baseline."""
+    """The metric's direction: as `extras` says, else as `rightfit.metrics` or a limit on it says, else estimate against baseline."""
     if isinstance(extras.get("higher_is_better"), bool):
         return bool(extras["higher_is_better"])
-    metric = data["task"].get("metric")
+    metric = str(data["task"].get("metric") or "")
+    # A user's module:function is not imported only to draw a report.
+    if metric and ":" not in metric:
+        from rightfit.metrics import base
+
+        try:
+            return bool(base.find(metric).greater_is_better)
+        except UnknownName:
+            pass
     for limit in extras.get("task", {}).get("limits", []):
         if limit.get("name") == metric:
             return bool(limit.get("sense") == "at_least")
-    mine, base = value_of(data.get("estimate") or {}), value_of(data.get("baseline") or {})
-    return mine is None or base is None or mine >= base
+    mine, base_value = value_of(data.get("estimate") or {}), value_of(data.get("baseline") or {})
+    return mine is None or base_value is None or mine >= base_value
 
 
 def _text(value: Any) -> str:
@@ -63,7 +72,7 @@ def verdict(data: Json, words: Words) -> dict[str, Any]:
     if data["status"] == "chosen":
         name = Markup("<strong>{}</strong>").format((chosen or {}).get("family") or label(chosen))
         value, low, high = value_of(estimate), number(estimate.get("low")), number(estimate.get("high"))
-        metric = estimate.get("metric") or data["task"].get("metric") or ""
+        metric = words.name(str(estimate.get("metric") or data["task"].get("metric") or ""))
         if value is None:
             line = words.rich("verdict.chosen_bare", name=name)
         elif low is None or high is None:
@@ -150,7 +159,7 @@ def leaderboard(data: Json, words: Words, higher: bool) -> dict[str, Any]:
         kind = "chosen" if name == chosen else "" if row["state"] == "ok" else "faint"
         rows.append({"place": place, "name": name, "family": row["family"], "tags": [(t, words(f"tag.{t}")) for t in tags],
                      "state": "" if row["state"] == "ok" else words(f"state.{row['state']}"), "value": show(value),
-                     "range": "" if low is None or high is None else f"{show(low)} – {show(high)}",
+                     "range": "" if low is None or high is None else f"{show(low)} {DASH} {show(high)}",
                      "bar": charts.interval(row["metric"], scale, base, title, kind), "chosen": name == chosen,
                      **{n: figure(n, number(row.get(n))) for n in ("latency_p95_ms", "memory_mib", "size_mib", "fit_s")}})
     return {"rows": rows, "more": max(0, len(ranked) - len(rows))}
@@ -158,7 +167,8 @@ def leaderboard(data: Json, words: Words, higher: bool) -> dict[str, Any]:
 
 def plane(data: Json, extras: Json, words: Words, higher: bool) -> dict[str, Any]:
     """The Pareto plot, and what the sliders need."""
-    metric, marked = str(data["task"].get("metric") or ""), data.get("chosen") or data.get("nearest") or {}
+    code, marked = str(data["task"].get("metric") or ""), data.get("chosen") or data.get("nearest") or {}
+    metric = words.name(code)
     rows = [r for r in ranked_trials(data, higher)[:MOST_ROWS] if r["state"] == "ok"]
     more = extras.get("trials", {})
     points = [Point(name=str(r["name"]), latency=latency, quality=value_of(r) or 0.0, size=number(r.get("size_mib")),
@@ -172,7 +182,7 @@ def plane(data: Json, extras: Json, words: Words, higher: bool) -> dict[str, Any
     low, high = _spread([p.quality for p in points], higher)
     near = [p for p in points if p.chosen or low <= p.quality <= high]
     asked = {one["name"]: number(one["limit"]) for one in data["limits"]}
-    latency, floor = asked.get("latency_p95_ms"), asked.get(metric)
+    latency, floor = asked.get("latency_p95_ms"), asked.get(code)
     text = {"title": words("h.pareto"), "desc": words("pareto.desc", n=len(near), metric=metric, name=label(marked)),
             "x": words("x.latency"), "y": metric, "limit": "≤ " + figure("_ms", latency),
             "floor": f"{'≥' if higher else '≤'} {figure(metric, floor)}"}
@@ -184,7 +194,7 @@ def plane(data: Json, extras: Json, words: Words, higher: bool) -> dict[str, Any
 
 def failed(data: Json, words: Words) -> list[dict[str, str]]:
     """Every candidate that did not run to its end, with the reason."""
-    return [{"name": str(one["name"]), "family": str(one.get("family") or ""), "reason": _text(one.get("error")) or "–",
+    return [{"name": str(one["name"]), "family": str(one.get("family") or ""), "reason": _text(one.get("error")) or DASH,
              "state": words(f"state.{one['state']}") if f"state.{one['state']}" in words else str(one["state"])}
             for one in data["trials"] if one["state"] not in _RAN or value_of(one) is None]
 
@@ -218,10 +228,10 @@ def estimate(data: Json, extras: Json, words: Words) -> dict[str, Any]:
     if test := extras.get("test"):
         inside = test.get("inside")
         key = "test.plain" if inside is None else "test.inside" if inside else "test.outside"
-        lines.append(words(key, metric=test.get("metric") or found.get("metric") or "", value=show(test["value"]),
+        lines.append(words(key, metric=words.name(str(test.get("metric") or found.get("metric") or "")), value=show(test["value"]),
                            rows=f"{number(test.get('rows')) or 0:,.0f}"))
     if leaks := extras.get("with_leaks"):
-        lines.append(words("leaks.line", metric=leaks.get("metric") or found.get("metric") or "", value=show(leaks["value"])))
+        lines.append(words("leaks.line", metric=words.name(str(leaks.get("metric") or found.get("metric") or "")), value=show(leaks["value"])))
         if leaks.get("columns"):
             lines.append(words("leaks.columns", columns=_text(", ".join(map(str, leaks["columns"])))))
     return {"lines": lines, "outside": bool(extras.get("test") and extras["test"].get("inside") is False)}
@@ -232,15 +242,15 @@ def tiles(data: Json, words: Words) -> list[dict[str, str]]:
     found, rows = data.get("estimate") or {}, []
     value, low, high = value_of(found), number(found.get("low")), number(found.get("high"))
     if value is not None:
-        level = number(found.get("level"))
-        spread = "" if low is None or high is None else f"{show(low)} – {show(high)}"
-        rows.append({"name": str(found.get("metric") or data["task"].get("metric") or ""), "value": show(value),
-                     "sub": spread + (f" ({level:.0%})" if spread and level else "")})
+        spread = "" if low is None or high is None else f"{show(low)} {DASH} {show(high)}"
+        metric = words.name(str(found.get("metric") or data["task"].get("metric") or ""))
+        rows.append({"name": metric, "value": show(value), "sub": spread})
     for name in ("latency_p95_ms", "size_mib", "memory_mib", "throughput_per_s", "fit_s"):
         if (measured := number(data["measured"].get(name))) is not None:
             p50 = number(data["measured"].get("latency_p50_ms"))
             sub = f"p50 {figure('_ms', p50)}" if name == "latency_p95_ms" and p50 is not None else ""
-            rows.append({"name": words.name(name), "value": figure(name, measured), "sub": sub})
+            short = words("c.latency") if name == "latency_p95_ms" else words.name(name)
+            rows.append({"name": short, "value": figure(name, measured), "sub": sub})
     return rows
 
 
@@ -265,17 +275,18 @@ def context(data: Json, words: Words) -> dict[str, Any]:
     """Everything that the page's template prints. `data` is the object of decision.json."""
     extras, bad = usable(data.get("extras") or {})
     higher = higher_is_better(data, extras)
-    target = data["task"].get("target")
+    target, metric = data["task"].get("target"), str(data["task"].get("metric") or "")
     chosen, nearest = data.get("chosen"), data.get("nearest") or {}
     reproduce = [(words("reproduce.data"), _text(extras.get("data"))), (words("reproduce.created"), _text(extras.get("created"))),
                  (words("reproduce.seed"), _text(data.get("seed"))),
                  (words("reproduce.machine"), ", ".join(f"{k} {v}" for k, v in pairs(data.get("machine")))),
                  (words("reproduce.versions"), ", ".join(f"{k} {v}" for k, v in pairs(data.get("versions"))))]
     return {
-        "t": words, "data": data, "status": data["status"], "extras": extras, "left_out": ", ".join(bad),
+        "t": words, "metric": words.name(metric), "status": data["status"], "extras": extras, "left_out": ", ".join(bad),
         "target": ", ".join(map(str, target)) if isinstance(target, list) else str(target or ""),
         "verdict": verdict(data, words), "tiles": tiles(data, words), "why": [_text(one) for one in data.get("why") or []],
-        "limits": limits(data, extras, words, higher), "estimate": estimate(data, extras, words),
+        "limits": limits(data, extras, words, higher),
+        "measured_on": label(nearest) if nearest and not chosen else "", "estimate": estimate(data, extras, words),
         "leaderboard": leaderboard(data, words, higher), "plane": plane(data, extras, words, higher),
         "failed": failed(data, words), "rejected": [(str(r["name"]), _text(r["reason"])) for r in data["rejected"]],
         "diagnostics": diagnostics(extras, words), "learned": learned(extras, words, higher),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib import resources
 from types import MappingProxyType
@@ -16,6 +16,7 @@ from rightfit.records import frozen
 from rightfit.report.svg import show
 
 LANGUAGES = ("en", "zh_CN")
+DASH = "\N{EN DASH}"
 
 
 @cache
@@ -56,19 +57,23 @@ class Words:
     def __contains__(self, key: str) -> bool:
         return key in messages(self.language)
 
+    def join(self, sentences: Iterable[str]) -> str:
+        """Sentences one after another; Chinese ones need no space between."""
+        return ("" if self.language == "zh_CN" else " ").join(sentences)
+
     def name(self, measured: str) -> str:
-        """A measured name for people; metrics keep theirs."""
+        """A measured name or a metric for people; one that has no message keeps its name."""
         return self(f"n.{measured}") if f"n.{measured}" in self else measured
 
 
 def figure(name: str, value: float | None) -> str:
     """A measured value for people, in the unit of its name's suffix; an unknown one is a dash.
 
-    >>> figure("latency_p95_ms", 0.25), figure("size_mib", 3.21), figure("f1", 0.84213), figure("size_mib", None)
-    ('250 µs', '3.21 MiB', '0.842', '–')
+    >>> figure("latency_p95_ms", 0.25), figure("size_mib", 3.21), figure("f1", 0.84213)
+    ('250 µs', '3.21 MiB', '0.842')
     """
     if value is None:
-        return "–"
+        return DASH
     if name.endswith("_ms"):
         return units.show_seconds(value / 1e3)
     if name.endswith("_mib"):

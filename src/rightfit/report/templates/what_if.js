@@ -3,6 +3,7 @@
   var box = document.getElementById("what-if");
   if (!box) { return; }
   var data = JSON.parse(document.getElementById("what-if-data").textContent);
+  var known = data.rows.map(function (row) { return row.n; });
   var inputs = Array.prototype.slice.call(box.querySelectorAll("input"));
   var best = box.querySelector("output.best");
   function scale(input) {
@@ -30,7 +31,8 @@
       ? box.dataset.best + " " + open[0].n + " (" + data.metric + " " + open[0].s + ", " + text(open[0].l, "ms") + ")"
       : box.dataset.none;
     Array.prototype.forEach.call(document.querySelectorAll("[data-name]"), function (mark) {
-      mark.classList.toggle("faded", names.indexOf(mark.getAttribute("data-name")) < 0);
+      var name = mark.getAttribute("data-name");
+      mark.classList.toggle("faded", known.indexOf(name) >= 0 && names.indexOf(name) < 0);
     });
   }
   inputs = inputs.filter(function (input) {
@@ -41,7 +43,7 @@
   if (!inputs.length) { return; }
   inputs.forEach(function (input) {
     input.addEventListener("input", update);
-    input.parentNode.querySelector("output").textContent = text(limit(input), input.dataset.unit);
   });
+  update();
   box.hidden = false;
 })();
