@@ -1,4 +1,4 @@
-"""The board: every trial so far, and what it says about every candidate, always on rows that were left out of fitting."""
+"""The board: every trial so far, and what it says about every candidate, always on rows left out of fitting."""
 
 from __future__ import annotations
 
@@ -108,8 +108,16 @@ class Board:
         return self._utility(blob["rows"], fitted, slice(None))
 
     def rank(self, entry: Entry) -> float:
-        """Utility less ten times what metric limits are broken by."""
-        return entry.utility - 10 * sum(shortfall(limit, entry.floors.get(limit.name)) for limit in self.floors)
+        """Utility, far less when a limit is broken: floors as measured, resources as hinted by a fold's package."""
+        known = {**entry.measured, **entry.floors}
+        missed = sum(shortfall(lim, known[lim.name]) for lim in self.task.limits if lim.name in known)
+        return entry.utility - self.penalty * missed - (self.penalty if missed else 0.0)
+
+    @property
+    def penalty(self) -> float:
+        """More than any two candidates differ in utility."""
+        known = [abs(e.utility) for e in self._entries.values() if np.isfinite(e.utility)]
+        return 10 * max(known, default=1.0) + 1.0
 
     @property
     def floors(self) -> tuple[Limit, ...]:
@@ -172,7 +180,7 @@ def broken(limits: tuple[Limit, ...], measured: Mapping[str, float]) -> dict[str
     found = {}
     for limit in limits:
         value = measured.get(limit.name)
-        if value is None or limit.name == "memory_mib":
+        if value is None:
             continue
         slack = 1.0 if limit.name == "size_mib" else HINT_SLACK
         if (value > limit.limit * slack) if limit.sense == "at_most" else (value < limit.limit / slack):

@@ -1,4 +1,4 @@
-"""The race: strong defaults in prior order, folds one after another, the dominated dropped, then a search around the leaders.
+"""The race: strong defaults in prior order, fold after fold, the dominated dropped, then a search around the leaders.
 
 Each unit of work is (candidate, fold, share of the rows). `next_unit` asks the sources in turn; the first that has
 work wins. Nothing here depends on time except when to stop, so the same finished trials give the same next unit.
@@ -6,7 +6,6 @@ work wins. Nothing here depends on time except when to stop, so the same finishe
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -141,18 +140,12 @@ def leader_of(board: Board) -> Entry | None:
 
 
 def provisional(folder: Path, key: str) -> None:
-    """Make the leader's fold package the one that is delivered if everything stops now."""
-    source, target = folder / "models" / key, folder.parent / "package"
-    if not (source / "manifest.json").exists():
-        return
-    fresh, old = target.with_name(".package.new"), target.with_name(".package.old")
-    for leftover in (fresh, old):
-        shutil.rmtree(leftover, ignore_errors=True)
-    shutil.copytree(source, fresh)
-    if target.exists():
-        target.rename(old)
-    fresh.rename(target)
-    shutil.rmtree(old, ignore_errors=True)
+    """Make the leader's fold package, below the stage `folder`, the one delivered if everything stops now."""
+    from rightfit.package import write
+
+    source = folder / "models" / key
+    if (source / "manifest.json").exists():
+        write.install(source, folder.parent / "package")
 
 
 def next_unit(race: Race) -> Unit | None:
@@ -207,7 +200,7 @@ def rung_survivors(race: Race) -> list[Candidate]:
 
 
 def contenders(race: Race) -> list[Entry]:
-    """Entries still in the race: ranked high enough for the folds they have, or not told from the leader; best first."""
+    """Entries still in the race: ranked high enough for their folds, or not told from the leader; best first."""
     entries = [e for k, e in race.board.entries().items() if k not in race.board.out]
     if not entries:
         return []
@@ -251,8 +244,8 @@ def _treat(race: Race) -> Unit | None:
 
 
 def _propose(race: Race) -> Unit | None:
-    """A new point of the search space on fold 0; one waits for the running ones, so that each learns from the last."""
-    if race.since_leader >= PATIENCE or (race.running and race.need.search in ("auto", "tpe") and len(race.running) > 1):
+    """A new point of the search space on fold 0."""
+    if race.since_leader >= PATIENCE:
         return None
     for _ in range(20):
         candidate = next_candidate(race)

@@ -14,6 +14,7 @@ from typing import Any
 from rightfit import registry
 from rightfit.errors import RightfitError
 from rightfit.records import Candidate, Dataset, Model, Rule, Task, revive
+from rightfit.store import write_arrays
 from rightfit.tuning import stage as staging
 
 TRAIN_SAMPLE = 3000  # rows on which the over-fit gap is measured
@@ -85,7 +86,7 @@ def run(payload: Mapping[str, Any], deadline: float) -> dict[str, Any]:
     pred = checked(model.predict(held), len(valid), at.task)
     some = np.sort(np.random.default_rng(seed).permutation(len(data))[:TRAIN_SAMPLE])
     seen = checked(model.predict(data.X.iloc[some].reset_index(drop=True)), len(some), at.task)
-    _save_arrays(Path(payload["blob"]), rows=valid, pred=pred, train_rows=train[some], train_pred=seen)
+    write_arrays(Path(payload["blob"]), rows=valid, pred=pred, train_rows=train[some], train_pred=seen)
     measured = {"fit_s": fitted, "predict_s": time.monotonic() - started - fitted, "train_rows": float(len(train))}
     if payload.get("package"):
         measured |= pack(model, Path(payload["package"]), candidate, at, Rule())
@@ -113,17 +114,3 @@ def pack(model: Model, folder: Path, candidate: Candidate, at: staging.Stage, ru
     write.write(model, folder, task=at.task, schema=at.data.schema, rule=rule, candidate=candidate,
                 sample=pd.DataFrame(list(at.sample)))
     return {name: float(value) for name, value in probe.quick(folder).items()}
-
-
-def _save_arrays(path: Path, **arrays: Any) -> None:
-    import os
-
-    import numpy as np
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    with part.open("wb") as file:
-        np.savez(file, **arrays)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)

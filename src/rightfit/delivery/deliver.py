@@ -1,0 +1,142 @@
+"""From the board to the delivered package: refit the cheapest of the best, package it, prove every limit, else the next."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rightfit import decide
+from rightfit.decide import Contender
+from rightfit.delivery import prove
+from rightfit.engines.jobs import Job, Outcome
+from rightfit.package import write
+from rightfit.records import Candidate, LimitCheck, asdict
+from rightfit.tuning.board import Board, Entry
+from rightfit.tuning.clock import Clock
+
+ATTEMPTS = 5  # packages refitted and proven before the answer is infeasible
+REFIT_SLACK = 1.6  # all rows against those of a fold, and packaging
+TAIL_S = 2.5  # proving and reporting after a refit
+
+
+@dataclass(slots=True)
+class Delivery:
+    """What delivering came to. `chosen` None: infeasible. `refitted` False: the fold's package was delivered."""
+
+    contenders: list[Contender]
+    chosen: Contender | None = None
+    checks: tuple[LimitCheck, ...] = ()
+    measured: dict[str, float] = field(default_factory=dict)
+    refitted: bool = False
+    rejected: dict[str, str] = field(default_factory=dict)
+    candidate: Candidate | None = None
+
+
+@dataclass(slots=True)
+class Bench:
+    """What delivering works with."""
+
+    board: Board
+    baseline: str
+    stage: Path
+    package: Path
+    pool: Any
+    clock: Clock
+    seed: int
+    memory_mib: float
+    watch: Callable[[str, Mapping[str, Any]], None]
+
+
+def deliver(bench: Bench) -> Delivery:
+    """Try contenders in the order of the decision; the first whose own package meets every limit is delivered."""
+    limits = bench.board.task.limits
+    known: dict[str, Mapping[str, float]] = {}
+    contenders = _gather(bench, known, prove.finalists(bench.board, bench.baseline))
+    ahead = decide.order(contenders, limits)
+    if not ahead or (limits and ahead[0].baseline):
+        contenders = _gather(bench, known, prove.reserves(bench.board, bench.baseline) | {
+            k: e for k, e in bench.board.entries().items() if k == bench.baseline})
+        ahead = decide.order(contenders, limits)
+    found = Delivery(contenders=contenders)
+    for contender in [c for c in ahead if not _without_skill(c, contenders)][:ATTEMPTS]:
+        _attempt(bench, found, contender)
+        if found.chosen is not None:
+            break
+    return found
+
+
+def _gather(bench: Bench, known: dict[str, Mapping[str, float]], entries: Mapping[str, Entry]) -> list[Contender]:
+    fit = max((e.measured.get("fit_s", 0.0) for e in list(entries.values())[:3]), default=0.0)
+    prove.measure(bench.board, entries, bench.stage, bench.clock, REFIT_SLACK * fit + TAIL_S, known)
+    return prove.contenders(bench.board, entries, known, bench.baseline)
+
+
+def _without_skill(contender: Contender, all_: list[Contender]) -> bool:
+    """The baseline is an answer only where nothing beats it: never because a limit leaves nothing else."""
+    if not contender.baseline:
+        return False
+    return any(other.gaps[contender.key][3] > decide.TIED_T for other in all_ if not other.baseline)
+
+
+def _attempt(bench: Bench, found: Delivery, contender: Contender) -> None:
+    entry = bench.board.entry(contender.key)
+    assert entry is not None
+    candidate = settled(entry)
+    path = bench.stage / "models" / f"{contender.key}.all"
+    outcome = _refit(bench, entry, candidate, path)
+    refitted = outcome is not None and outcome.state == "ok"
+    if not refitted:
+        path = bench.stage / "models" / contender.key
+        write.restamp(path, rule=entry.rule)
+    bench.watch("proving", {"candidate": candidate, "refitted": refitted})
+    measured = prove.figures(prove.probe(path))
+    if outcome is not None and outcome.result is not None:
+        measured["fit_s"] = float(outcome.result["measured"]["fit_s"])
+    measured = {**dict(contender.measured), **measured, **entry.floors}
+    checks = decide.check(bench.board.task.limits, measured)
+    if all(item.met for item in checks):
+        found.chosen, found.checks, found.measured = contender, checks, measured
+        found.refitted, found.candidate = refitted, candidate if refitted else entry.candidate
+        write.install(path, bench.package)
+        return
+    broken = ", ".join(f"{c.name}={decide.show(c.name, c.value if c.value is not None else float('nan'))}"
+                       for c in checks if not c.met)
+    found.rejected[contender.key] = f"its package, trained on all rows, did not meet every limit: {broken}"
+
+
+def settled(entry: Entry) -> Candidate:
+    """The candidate with what its folds learned (the median of numbers), so that a refit need not learn it again."""
+    import numpy as np
+
+    params = dict(entry.candidate.params)
+    for name in {n for learned in entry.learned for n in learned}:
+        values = [learned[name] for learned in entry.learned if name in learned]
+        if all(isinstance(v, int | float) and not isinstance(v, bool) for v in values):
+            middle = float(np.median(values))
+            params[name] = round(middle) if all(isinstance(v, int) for v in values) else middle
+            if "early_stopping" in params:
+                params["early_stopping"] = False
+    return Candidate(family=entry.candidate.family, params=params, steps=entry.candidate.steps)
+
+
+def _refit(bench: Bench, entry: Entry, candidate: Candidate, path: Path) -> Outcome | None:
+    """Train on all rows in a process of its own, or None when the time left does not allow it."""
+    wanted = REFIT_SLACK * entry.measured.get("fit_s", 0.0) + 1.0
+    left = bench.clock.left(TAIL_S)
+    if left < wanted:
+        return None
+    bench.watch("refitting", {"candidate": candidate})
+    payload = {"stage": str(bench.stage), "candidate": asdict(candidate), "seed": bench.seed,
+               "rule": asdict(entry.rule), "package": str(path)}
+    job = Job(key=f"{candidate.key}-all", function="rightfit.tuning.trial:refit", payload=payload,
+              soft_s=0.9 * left, hard_s=left, memory_mib=bench.memory_mib)
+    bench.pool.submit(job)
+    outcomes: list[Outcome] = []
+    while not outcomes and bench.clock.left() > 0:
+        outcomes = [o for o in bench.pool.wait(1.0) if o.key == job.key]
+    if not outcomes:
+        bench.pool.cancel(job.key)
+        return None
+    return outcomes[0]

@@ -1,0 +1,188 @@
+"""What the report shows beyond the decision: curves, importance, over-fit gap, what treatments and regularisers bought."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from rightfit.delivery.deliver import Bench, Delivery
+from rightfit.engines.jobs import Job
+from rightfit.records import asdict
+from rightfit.tuning import propose
+from rightfit.tuning.board import Board, Entry, difference
+from rightfit.tuning.race import Race
+
+POINTS = 200
+BINS = 10
+
+
+def machine() -> dict[str, Any]:
+    """The machine that measured."""
+    from rightfit.resources.machine import machine as probe
+
+    return dict(probe())
+
+
+def versions() -> dict[str, str]:
+    """The libraries that took part."""
+    from rightfit.resources.machine import versions as probe
+
+    return dict(probe())
+
+
+def plain(value: Any) -> Any:
+    """JSON values only; NaN and infinity become None."""
+    if isinstance(value, Mapping):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple | np.ndarray):
+        return [plain(v) for v in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    return value
+
+
+def gather(question: Any, racing: Race, delivery: Delivery, bench: Bench, entry: Entry | None) -> dict[str, Any]:
+    """The extras of a Decision, as rightfit.report.extras describes them; parts that do not apply are absent."""
+    task, board = question.task, racing.board
+    found: dict[str, Any] = {
+        "questions": list(task.questions), "reasons": dict(task.reasons), "command": racing.need.options.get("command"),
+        "data": str(question.origin.get("path", "")), "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "higher_is_better": board.metric.greater_is_better, "package": str(bench.package),
+        "refitted": delivery.refitted}
+    if entry is None:
+        return plain({k: v for k, v in found.items() if v is not None})
+    y = question.data.y[entry.rows]
+    found |= _classifier(task, y, entry) if task.classifies and y.ndim == 1 else {}
+    found |= _regressor(y, entry) if not task.classifies and y.ndim == 1 else {}
+    sign = 1.0 if board.metric.greater_is_better else -1.0
+    valid = sign * entry.utility
+    found["overfit"] = {"train": entry.train, "valid": valid, "gap": sign * (entry.train - valid)}
+    found["regularisers"] = regularisers(board, racing, entry)
+    found["importance"] = importance(bench, entry)
+    found["learning_curve"] = learning_curve(board, entry)
+    found["without_leaks"] = None
+    if question.test is not None:
+        found["test"] = final_check(question, delivery, board, bench)
+    return plain({k: v for k, v in found.items() if v not in (None, [], {})})
+
+
+def _classifier(task: Any, y: Any, entry: Entry) -> dict[str, Any]:
+    from sklearn.metrics import (
+        average_precision_score,
+        confusion_matrix,
+        precision_recall_curve,
+        roc_auc_score,
+        roc_curve,
+    )
+
+    found: dict[str, Any] = {}
+    if len(task.classes) <= 30:
+        matrix = confusion_matrix(y, entry.codes, labels=range(len(task.classes)))
+        found["confusion"] = {"labels": list(task.classes), "matrix": matrix}
+    if task.problem != "binary" or len(np.unique(y)) < 2:
+        return found
+    score = entry.pred[:, 1]
+    fpr, tpr, _ = roc_curve(y, score)
+    precision, recall, _ = precision_recall_curve(y, score)
+    a, b = thin(len(fpr)), thin(len(precision))
+    found["roc"] = {"fpr": fpr[a], "tpr": tpr[a], "auc": float(roc_auc_score(y, score))}
+    found["pr"] = {"precision": precision[b], "recall": recall[b], "ap": float(average_precision_score(y, score)),
+                   "base": float(y.mean())}
+    order = np.array_split(np.argsort(score, kind="stable"), BINS)
+    order = [part for part in order if len(part)]
+    found["calibration"] = {"mean_predicted": [float(score[p].mean()) for p in order],
+                            "observed": [float(y[p].mean()) for p in order], "count": [len(p) for p in order]}
+    return found
+
+
+def _regressor(y: Any, entry: Entry) -> dict[str, Any]:
+    some = thin(len(y), 500)
+    return {"scatter": {"true": y[some], "predicted": entry.pred.ravel()[some]}}
+
+
+def thin(n: int, points: int = POINTS) -> Any:
+    """At most `points` positions of n, evenly spread, both ends included."""
+    return np.unique(np.linspace(0, n - 1, min(n, points)).astype(int))
+
+
+def treatments(board: Board) -> dict[str, str]:
+    """For each treatment that was tried: what it changed against the same candidate without it."""
+    sign = 1.0 if board.metric.greater_is_better else -1.0
+    found: dict[str, str] = {}
+    for key, entry in board.entries().items():
+        if not entry.candidate.steps or key in board.ablations:
+            continue
+        bare = [e for k, e in board.entries().items() if e.candidate.family == entry.candidate.family
+                and e.candidate.params == entry.candidate.params and not e.candidate.steps]
+        for other in bare:
+            mean, t = difference(entry, other)
+            found[entry.candidate.steps[0].name] = (f"{entry.candidate.steps[0].name}: {sign * mean:+.4g} "
+                                                    f"{board.metric.name} on the same folds (t = {t:.1f})")
+    return found
+
+
+def regularisers(board: Board, racing: Race, entry: Entry) -> list[dict[str, Any]]:
+    """What each regulariser of the chosen model bought: the difference to the same model without it."""
+    from rightfit.delivery.prove import gap
+
+    sign = 1.0 if board.metric.greater_is_better else -1.0
+    family = racing.short.families[entry.candidate.family]
+    found = []
+    for name, candidate in propose.unregularised(entry.candidate, family).items():
+        other = board.entry(candidate.key)
+        if other is None:
+            continue
+        mean, low, high, _ = gap(entry, other)
+        ends = sorted((sign * low, sign * high))
+        found.append({"name": name, "with": {name: entry.candidate.params.get(name)}, "effect": sign * mean,
+                      "low": ends[0], "high": ends[1]})
+    return found
+
+
+def importance(bench: Bench, entry: Entry) -> list[dict[str, Any]]:
+    """Permutation importance on a held-out fold, in a process of its own, if there is time."""
+    left = bench.clock.left(1.0)
+    path = bench.stage / "models" / entry.candidate.key
+    if left < 1.5 or not (path / "manifest.json").exists():
+        return []
+    payload = {"stage": str(bench.stage), "package": str(path), "fold": 0, "seed": bench.seed,
+               "rule": asdict(entry.rule), "seconds": min(5.0, 0.5 * left)}
+    job = Job(key="importance", function="rightfit.tuning.explain:importance", payload=payload,
+              soft_s=0.7 * left, hard_s=0.9 * left, memory_mib=bench.memory_mib)
+    bench.pool.submit(job)
+    outcomes = bench.pool.wait(left)
+    result = next((o.result for o in outcomes if o.key == job.key and o.result), None)
+    return list(result["importance"]) if result else []
+
+
+def learning_curve(board: Board, entry: Entry) -> list[dict[str, Any]]:
+    """The metric by the number of training rows, on fold 0."""
+    sign = 1.0 if board.metric.greater_is_better else -1.0
+    found = []
+    for (key, fold, _), trial in sorted(board.trials.items(), key=lambda item: item[0][2]):
+        if key == entry.candidate.key and fold == 0 and trial.state == "ok":
+            found.append({"rows": int(trial.measured["train_rows"]), "value": sign * board.quick_utility(trial)})
+    return found if len(found) > 1 else []
+
+
+def final_check(question: Any, delivery: Delivery, board: Board, bench: Bench) -> dict[str, Any] | None:
+    """The delivered package on the rows of --test, which nothing else has seen."""
+    from rightfit.metrics import base, interval
+    from rightfit.metrics.calibration import apply_calibration
+    from rightfit.package.read import load
+
+    if delivery.chosen is None:
+        return None
+    model = load(bench.package)
+    raw = model.raw_of_coerced(question.test.X)
+    raw = apply_calibration(raw, model.rule.calibration) if model.rule.calibration else raw
+    raw = raw if question.task.classifies or raw.shape[1] > 1 else raw[:, 0]
+    codes = base.labels(raw, question.task, model.rule) if question.task.classifies else None
+    value, low, high = interval.bootstrap(question.test.y, raw, codes, board.metric, question.task,
+                                          seed=question.need.seed)
+    return {"metric": question.task.metric, "value": value, "low": low, "high": high, "rows": len(question.test)}

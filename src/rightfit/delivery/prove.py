@@ -1,0 +1,71 @@
+"""From the board to contenders: the best packages are measured one by one, alone, each in a fresh process."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rightfit.decide import Contender
+from rightfit.package.probe import probe
+from rightfit.tuning.board import Board, Entry, difference
+from rightfit.tuning.clock import Clock
+
+PROBES = 6
+PROBE_S = 2.0  # what a probe costs, for deciding how many fit into the time left
+
+
+def finalists(board: Board, baseline: str) -> dict[str, Entry]:
+    """Entries that can be compared: not failed, no ablation, as many folds as anyone has; the baseline always."""
+    entries = {k: e for k, e in board.entries().items() if k not in board.failed and k not in board.ablations}
+    most = max((len(e.folds) for k, e in entries.items() if k != baseline), default=0)
+    return {k: e for k, e in entries.items() if len(e.folds) >= most or k == baseline}
+
+
+def reserves(board: Board, baseline: str) -> dict[str, Entry]:
+    """Entries with at least one fold: asked when no finalist meets the limits."""
+    return {k: e for k, e in board.entries().items()
+            if k not in board.failed and k not in board.ablations and k != baseline}
+
+
+def measure(board: Board, entries: Mapping[str, Entry], folder: Path, clock: Clock, keep_s: float,
+            known: dict[str, Mapping[str, float]]) -> None:
+    """Probe the packages of the best entries until `keep_s` seconds are left; results go to `known` {key: figures}."""
+    probed = 0
+    for key in entries:
+        path = folder / "models" / key
+        if key in known or not (path / "manifest.json").exists():
+            continue
+        if probed >= PROBES or clock.left(keep_s) < PROBE_S:
+            return
+        known[key] = figures(probe(path))
+        probed += 1
+
+
+def figures(result: Mapping[str, Any]) -> dict[str, float]:
+    """The numbers of a probe's result."""
+    return {name: float(value) for name, value in result.items()
+            if isinstance(value, int | float) and not isinstance(value, bool)}
+
+
+def contenders(board: Board, entries: Mapping[str, Entry], known: Mapping[str, Mapping[str, float]],
+               baseline: str) -> list[Contender]:
+    """The entries as the decision sees them, with paired gaps to each other."""
+    found = []
+    for key, entry in entries.items():
+        measured = {**entry.measured, **known.get(key, {}), **entry.floors}
+        gaps = {other: gap(entry, theirs) for other, theirs in entries.items() if other != key}
+        found.append(Contender(key=key, family=entry.candidate.family, utility=entry.utility, measured=measured,
+                               gaps=gaps, baseline=key == baseline))
+    return found
+
+
+def gap(entry: Entry, other: Entry) -> tuple[float, float, float, float]:
+    """How far `other` is behind, with its 95 % interval and t: (mean, low, high, t)."""
+    mean, t = difference(entry, other)
+    if t == 0 or abs(t) >= 99 or not np.isfinite(t):
+        return mean, mean, mean, t
+    half = 1.96 * abs(mean / t)
+    return mean, mean - half, mean + half, t

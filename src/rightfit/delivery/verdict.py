@@ -1,0 +1,190 @@
+"""The Decision record, written down from what was measured; and kept in the ledger, so that a rerun returns it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from rightfit import decide
+from rightfit.decide import Contender
+from rightfit.delivery import evidence
+from rightfit.delivery.deliver import Bench, Delivery
+from rightfit.metrics import base, interval
+from rightfit.records import Decision, Finding, LimitCheck, Rule, asdict, revive
+from rightfit.store import Store
+from rightfit.tuning.board import Board, Entry
+from rightfit.tuning.race import Race
+
+SHOWN = ("latency_p95_ms", "memory_mib", "size_mib", "fit_s")
+
+
+def verdict(question: Any, racing: Race, delivery: Delivery, bench: Bench, interrupted: bool) -> Decision:
+    """Everything that decision.json and the report say."""
+    board, task = racing.board, question.task
+    chosen = delivery.chosen
+    by_key = {c.key: c for c in delivery.contenders}
+    best = decide.ranked([c for c in delivery.contenders if decide.feasible(task.limits, c)])
+    tied = tuple(c.key for c in decide.ties(best[0], best)) if best and chosen else ()
+    entry = board.entry(chosen.key) if chosen else None
+    estimate = honest(board, entry, delivery, question.need.seed) if entry else {}
+    near = None if chosen else decide.nearest(delivery.contenders, task.limits)
+    extras = evidence.gather(question, racing, delivery, bench, entry)
+    return Decision(
+        status="chosen" if chosen else "infeasible", task=task, chosen=_chosen(board, delivery),
+        estimate=estimate, measured=_measured(delivery), limits=_limits(task, delivery, near), nearest=near,
+        baseline=_row(board, racing.short.baseline.key, by_key, (), ()), ties=tied,
+        front=decide.front(delivery.contenders), trials=_table(board, by_key, tied, delivery),
+        rejected=_rejected(board, racing, delivery), findings=_effects(question.audit.findings, board, entry),
+        what_would_change=decide.changes(delivery.contenders, task.limits, chosen, task.metric,
+                                         board.metric.greater_is_better),
+        spent={"wall_s": round(racing.clock.spent, 2), "budget_s": racing.clock.budget_s,
+               "trials": float(len(board.trials))},
+        seed=question.need.seed, why=_why(board, delivery, best, tied, interrupted, racing),
+        machine=evidence.machine(), versions=evidence.versions(), extras=extras)
+
+
+def honest(board: Board, entry: Entry, delivery: Delivery, seed: int) -> dict[str, Any]:
+    """The winner's metric, corrected for having been picked among all that could have been, with its interval."""
+    data, task = board.stage.data, board.task
+    same = {c.key: e for c in delivery.contenders if (e := board.entry(c.key)) is not None
+            and len(e.rows) == len(entry.rows) and (e.rows == entry.rows).all()}
+    stack = {key: e.pred for key, e in same.items()}
+    codes = {key: e.codes for key, e in same.items()} if task.classifies else None
+    groups = data.groups[entry.rows] if data.groups is not None else None
+    found = interval.bbc(data.y[entry.rows], stack, board.metric, task, codes=codes, groups=groups, seed=seed)
+    value = found.value
+    return {"metric": task.metric, "value": value, "low": found.low, "high": found.high, "level": 0.95,
+            "n": len(entry.rows), "method": found.method, "bias": found.bias}
+
+
+def _chosen(board: Board, delivery: Delivery) -> dict[str, Any] | None:
+    if delivery.chosen is None or delivery.candidate is None:
+        return None
+    plain = asdict(delivery.candidate)
+    return {"name": delivery.chosen.key, "family": plain["family"], "params": plain["params"], "steps": plain["steps"]}
+
+
+def _measured(delivery: Delivery) -> dict[str, float]:
+    names = ("latency_p50_ms", "latency_p95_ms", "latency_p99_ms", "memory_mib", "size_mib", "throughput_per_s",
+             "load_s", "fit_s")
+    return {name: delivery.measured[name] for name in names if name in delivery.measured}
+
+
+def _limits(task: Any, delivery: Delivery, near: Mapping[str, Any] | None) -> tuple[LimitCheck, ...]:
+    if delivery.chosen is not None:
+        return delivery.checks
+    return decide.check(task.limits, near["measured"] if near else {})
+
+
+def _row(board: Board, key: str, by_key: Mapping[str, Contender], tied: tuple[str, ...],
+         front: tuple[str, ...]) -> dict[str, Any]:
+    """One line of the leaderboard."""
+    candidate, entry, failed = board.candidates[key], board.entry(key), board.failed.get(key)
+    row: dict[str, Any] = {"name": key, "family": candidate.family, "params": dict(candidate.params),
+                           "steps": asdict(candidate.steps), "state": "ok", "error": "", "metric": None,
+                           "folds_done": 0, "tied": key in tied, "on_front": key in front}
+    if failed is not None:
+        row |= {"state": failed.state, "error": failed.error or failed.state}
+    elif key in board.out and key not in by_key:
+        row |= {"state": "pruned", "error": board.out[key]}
+    if entry is not None:
+        measured = {**entry.measured, **(by_key[key].measured if key in by_key else {})}
+        row |= {name: measured.get(name) for name in SHOWN}
+        row |= {"metric": spread(board, entry), "folds_done": len(entry.folds), "ablation": key in board.ablations}
+    return row
+
+
+def spread(board: Board, entry: Entry) -> dict[str, float]:
+    """The mean over folds with a 95 % interval that is corrected for overlapping training sets."""
+    sign = 1.0 if board.metric.greater_is_better else -1.0
+    values = entry.blocks[~np.isnan(entry.blocks)]
+    mean = sign * entry.utility
+    if len(values) < 2:
+        return {"value": mean, "low": mean, "high": mean}
+    share = len(entry.rows) / max(len(entry.folds), 1) / max(len(values) / max(len(entry.folds), 1), 1)
+    share /= max(entry.measured.get("train_rows", 1.0), 1.0)
+    half = 1.96 * float(np.sqrt((1 / len(values) + share) * values.var(ddof=1)))
+    low, high = max(mean - half, board.metric.low), min(mean + half, board.metric.high)
+    return {"value": mean, "low": low, "high": high}
+
+
+def _table(board: Board, by_key: Mapping[str, Contender], tied: tuple[str, ...],
+           delivery: Delivery) -> tuple[dict[str, Any], ...]:
+    front = decide.front(delivery.contenders)
+    rows = [_row(board, key, by_key, tied, front) for key in board.candidates
+            if key in board.failed or any(k == key for k, _, _ in board.trials)]
+    rows = [row for row in rows if not row.get("ablation")]
+    sign = 1.0 if board.metric.greater_is_better else -1.0
+    first = delivery.chosen.key if delivery.chosen else ""
+    rows.sort(key=lambda r: (r["name"] != first, r["state"] not in ("ok",), r["metric"] is None,
+                             -sign * r["metric"]["value"] if r["metric"] else 0.0, r["name"]))
+    return tuple(rows)
+
+
+def _rejected(board: Board, racing: Race, delivery: Delivery) -> tuple[dict[str, str], ...]:
+    found = {name: reason for name, reason in racing.short.rejected.items()}
+    found |= {key: f"{trial.state}: {trial.error}" for key, trial in board.failed.items()}
+    found |= {key: reason for key, reason in board.out.items()
+              if key not in board.failed and key not in board.ablations and key not in board.pruned}
+    for contender in delivery.contenders:
+        missed = [item for item in decide.check(board.task.limits, contender.measured) if not item.met]
+        if missed and contender.key not in delivery.rejected:
+            found[contender.key] = "; ".join(
+                f"{m.name}={decide.show(m.name, m.value) if m.value is not None else 'not measured'} against a limit "
+                f"of {decide.show(m.name, m.limit)}" for m in missed)
+    found |= delivery.rejected
+    return tuple({"name": name, "reason": reason} for name, reason in found.items())
+
+
+def _effects(findings: tuple[Finding, ...], board: Board, entry: Entry | None) -> tuple[Finding, ...]:
+    """Findings with the measured effect of the treatment that they called for, where one was tried."""
+    if entry is None:
+        return findings
+    tried = evidence.treatments(board)
+    return tuple(dataclasses.replace(f, effect="; ".join(tried[name] for name in tried if name in f.consequence))
+                 if f.consequence else f for f in findings)
+
+
+def _why(board: Board, delivery: Delivery, best: list[Contender], tied: tuple[str, ...], interrupted: bool,
+         racing: Race) -> tuple[str, ...]:
+    """Plain sentences: what decided."""
+    metric, chosen = board.task.metric, delivery.chosen
+    tried = sum(1 for key in board.candidates if key not in board.ablations)
+    said = [f"{tried} candidates were tried on {len(board.stage.folds)} folds; each was scored only on rows "
+            "that it had not seen."]
+    if chosen is None:
+        said.append("No model that has skill met every limit with a margin for the noise of measuring.")
+    elif best and best[0].key != chosen.key and chosen.key in tied:
+        said.append(f"{chosen.key} is tied with {best[0].key}, which scored best: the difference in {metric} is less "
+                    f"than one corrected standard error; it was taken because it costs "
+                    f"{best[0].cost / chosen.cost:.1f} times less in latency, size and training time.")
+    elif best and best[0].key == chosen.key:
+        said.append(f"{chosen.key} has the best {metric} of all that meet the limits"
+                    + (", and no tied model is clearly cheaper." if len(tied) > 1 else ", and no other is tied with it."))
+    if chosen is not None and chosen.baseline:
+        said.append("No model was better than the baseline beyond doubt: the data, as they are, hold no signal that "
+                    "these models can use.")
+    if chosen is not None and not delivery.refitted:
+        said.append("There was no time to train on all rows: the package was trained on one fold's training rows.")
+    if interrupted:
+        said.append("The run was interrupted; the best so far was delivered. The same command resumes.")
+    if not racing.board.folds(chosen.key if chosen else "")[1:] and len(board.stage.folds) > 1 and chosen:
+        said.append("Time allowed one fold only, so the estimate rests on that fold.")
+    return tuple(said)
+
+
+def keep(store: Store, decision: Decision) -> None:
+    """Keep the decision in the ledger; only then is the run finished."""
+    store.set_meta("decision", evidence.plain(asdict(decision)))
+
+
+def stored(store: Store) -> Decision | None:
+    """The decision of a finished run, or None."""
+    value = store.meta("decision")
+    return revive(Decision, value) if value else None
+
+
+__all__ = ["Rule", "base", "honest", "keep", "stored", "verdict"]
