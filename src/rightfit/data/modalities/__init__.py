@@ -1,0 +1,1 @@
+"""Modalities: one file each, one SPEC `rightfit.data.table.Modality` each."""

@@ -1,0 +1,50 @@
+"""Readers: one file each, one SPEC `rightfit.data.table.Reader` each; `read` finds the one for a source."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from rightfit.data.table import Reader, shown
+from rightfit.errors import DataError
+from rightfit.records import Need
+from rightfit.registry import plugins
+
+
+def find(source: Any) -> Reader | None:
+    """The reader that accepts a source, or None."""
+    accepting: list[Reader] = [r for r in plugins("rightfit.data.readers").values() if r.accepts(source)]
+    return min(accepting, key=lambda reader: reader.last_resort, default=None)
+
+
+def read(source: Any, need: Need | None = None) -> tuple[Any, dict[str, Any]]:
+    """The raw rows of a source, and how they were read: (pandas DataFrame, origin).
+
+    Column names are texts without outer blanks; columns without header are named "0", "1", ... by position, unnamed ones
+    "Unnamed: <position>". Cells of text files stay text, so that missing markers can be found and named.
+    `need.options` may fix what is otherwise detected: encoding, separator, header (True or False), sheet.
+    Raises DataError for what cannot be read, UsageError for a URL or an option that cannot be used.
+    """
+    reader = find(source)
+    if reader is None:
+        raise DataError(f"the data must be a file, a database URL or a frame; got source={shown(source)}.")
+    frame, origin = reader.read(source, need or Need())
+    frame.columns = names(list(frame.columns))
+    if not len(frame):
+        raise DataError(f"the data must hold at least one row; got rows=0 and {frame.shape[1]} columns in {shown(source)}.")
+    return frame.reset_index(drop=True), {"format": reader.name, **origin}
+
+
+def names(given: list[Any]) -> list[str]:
+    """Column names as stripped texts; raises DataError when two are equal.
+
+    >>> names([" a ", "", 3])
+    ['a', 'Unnamed: 1', '3']
+    """
+    found = [str(name).strip() if name is not None else "" for name in given]
+    found = [name or f"Unnamed: {position}" for position, name in enumerate(found)]
+    twice = [name for name, count in Counter(found).items() if count > 1]
+    if twice:
+        raise DataError(f"column names must differ from each other; got name={twice[0]!r} {found.count(twice[0])} times, "
+                        "rename or remove the others.")
+    return found

@@ -1,0 +1,76 @@
+"""The records between a source and its rows, and the choice of the modality that reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import field
+from typing import Any
+
+from rightfit.errors import DataError
+from rightfit.records import Finding, Need, Schema, frozen
+from rightfit.registry import plugin, plugins
+
+
+@frozen
+class Table:
+    """What a modality read: raw rows with the target, their schema, and what was noticed on the way.
+
+    `frame`: pandas DataFrame of raw values, one row per example. `origin`: format, path, encoding, separator, header
+    and whatever else the reader decided, so that it can be shown.
+    """
+
+    frame: Any
+    schema: Schema
+    findings: tuple[Finding, ...] = ()
+    origin: Mapping[str, Any] = field(default_factory=dict)
+
+
+@frozen
+class Modality:
+    """A modality's SPEC: `claims(source, need) -> bool` and `read(source, need) -> Table`.
+
+    Of several that claim one source, the lowest `rank` reads it: the special before the general.
+    """
+
+    name: str
+    claims: Callable[[Any, Need], bool]
+    read: Callable[[Any, Need], Table]
+    rank: int = 50
+
+
+@frozen
+class Reader:
+    """A reader's SPEC: `accepts(source) -> bool` and `read(source, need) -> (frame, origin)`, frame holding raw values.
+
+    A `last_resort` reader is asked only when no other accepts. `origin` may hold `kinds`, {column: kind} declared by the
+    file itself.
+    """
+
+    name: str
+    accepts: Callable[[Any], bool]
+    read: Callable[[Any, Need], tuple[Any, dict[str, Any]]]
+    last_resort: bool = False
+
+
+def shown(source: Any) -> str:
+    """A source in a message: its path, or its type when it is held in memory.
+
+    >>> shown("a.csv"), shown({"x": [1]})
+    ("'a.csv'", 'dict')
+    """
+    from pathlib import Path
+
+    return repr(str(source)) if isinstance(source, str | Path) else type(source).__name__
+
+
+def pick(source: Any, need: Need) -> Modality:
+    """The modality that reads this source; `need.modality` overrules. Raises UnknownName, or DataError when none claims it."""
+    if need.modality is not None:
+        chosen: Modality = plugin("rightfit.data.modalities", need.modality, "modality")
+        return chosen
+    known: list[Modality] = sorted(plugins("rightfit.data.modalities").values(), key=lambda spec: (spec.rank, spec.name))
+    for spec in known:
+        if spec.claims(source, need):
+            return spec
+    raise DataError(f"the data must be something that a modality reads ({', '.join(s.name for s in known)}); "
+                    f"got source={shown(source)}, give a file, a database URL or a frame, or name the modality.")
