@@ -17,9 +17,9 @@ def audit(data: Dataset, task: Task, *, test: Dataset | None = None, notes: tupl
           deadline: float | None = None) -> Audit:
     """Every finding of every check that fits the modality, the gravest first; `notes` are the reader's own findings.
 
-    A check that raises becomes a finding `check_failed`; one not started by `deadline` (time.monotonic seconds) becomes
-    `check_skipped`. Checks that examine a sample say so in their evidence or docstring (20,000 rows or fewer, fixed
-    seed).
+    A check that raises becomes a finding `check_failed`; one not started by `deadline` (time.monotonic seconds)
+    becomes `check_skipped`. Checks that examine a sample say so in their evidence or docstring (20,000 rows or fewer,
+    fixed seed).
     """
     found = list(notes)
     told = {(f.code, f.column) for f in notes}
@@ -44,7 +44,8 @@ def run_check(check: Check, data: Dataset, task: Task, test: Dataset | None = No
     """The findings of one check; its exception, if it raises one, as a finding."""
     try:
         yield from check.run(data, task, data.schema, test)
-    except Exception as error:  # A check may be anybody's plug-in: whatever it raises is reported and the audit goes on.
+    # A check may be anybody's plug-in: whatever it raises is reported and the audit goes on.
+    except Exception as error:  # checks are anybody's plug-ins: one that fails must not stop the others
         yield Finding(code="check_failed", severity="warning", evidence=f"The check {check.name} raised "
                                                                         f"{type(error).__name__}: {error}",
                       consequence="Its findings are missing from this audit; the other checks ran.",
@@ -57,8 +58,8 @@ def leaks(audit: Audit) -> tuple[str, ...]:
 
 
 def drops(audit: Audit, need: Need) -> dict[str, str]:
-    """The columns to leave out, each with its reason: constants always, leaks when `need.drop_leaks`; never one in "
-    "`need.keep`."""
+    """The columns to leave out, each with its reason: constants always, leaks when `need.drop_leaks`; never one in
+    `need.keep`."""
     found = {f.column: f"constant: {f.evidence}" for f in audit.of("constant") if f.column}
     if need.drop_leaks:
         found |= {f.column: f"target leak: {f.evidence}" for f in audit.of("target_leak") if f.severity == "severe"

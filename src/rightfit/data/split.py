@@ -17,11 +17,10 @@ def folds(data: Dataset, task: Task, *, n_folds: int, repeats: int = 1, seed: in
     """Pairs (train, valid) of row positions, repeats x n_folds of them, the same for the same seed.
 
     Each repeat's valid parts partition the rows; classes, label sets and target quantiles are spread evenly.
-    `data.groups` never
-    cross. With `data.time` the folds are n_folds expanding windows (repeats is then 1): every training row is
-    strictly earlier than
-    every validation row, and the first block is never validated. There are fewer folds where groups, times or rows
-    are fewer. Raises UsageError for n_folds below 2, DataError when fewer than two folds can be made.
+    `data.groups` never cross. With `data.time` the folds are n_folds expanding windows (repeats is then 1): every
+    training row is strictly earlier than every validation row, and the first block is never validated. There are
+    fewer folds where groups, times or rows are fewer. Raises UsageError for n_folds below 2, DataError when fewer
+    than two folds can be made.
     """
     if n_folds < 2 or repeats < 1:
         raise UsageError(f"n_folds must be 2 or more and repeats 1 or more; got n_folds={n_folds}, repeats={repeats}.")
@@ -38,8 +37,8 @@ def folds(data: Dataset, task: Task, *, n_folds: int, repeats: int = 1, seed: in
 
 
 def default_folds(rows: int, task: Task) -> tuple[int, int]:
-    """(n_folds, repeats) by size: repeated five-fold cross-validation for small tables, whose single runs scatter most
-    (5x5: Bouckaert and Frank 2004; Krstajic et al. 2014), three folds from 100,000 rows on.
+    """(n_folds, repeats) by size: repeated five-fold cross-validation for small tables, whose single runs scatter
+    most (5x5: Bouckaert and Frank 2004; Krstajic et al. 2014), three folds from 100,000 rows on.
 
     >>> from rightfit.records import Task
     >>> default_folds(300, Task(modality="tabular", problem="binary", target=("y",), metric="roc_auc"))
@@ -74,8 +73,8 @@ def duplicate_groups(data: Dataset) -> Rows | None:
 
 
 def _keys(data: Dataset, task: Task) -> Rows:
-    """One whole number per row such that rows in key order are alike in their target; rows of equal key are "
-    "interchangeable."""
+    """One whole number per row such that rows in key order are alike in their target; rows of equal key are
+    interchangeable."""
     y = data.y
     if y is None:
         return np.zeros(len(data), dtype=np.int64)
@@ -91,8 +90,7 @@ def _keys(data: Dataset, task: Task) -> Rows:
 
 def _deal(data: Dataset, task: Task, n_folds: int, rng: np.random.Generator) -> Rows:
     """The fold of each row: rows in key order, ties shuffled, are dealt in hands of n_folds; each hand in random
-    order for numbers,
-    one after the other for classes so that a class is spread as evenly as it can be.
+    order for numbers, one after the other for classes so that a class is spread as evenly as it can be.
     """
     keys = _keys(data, task)
     if data.groups is not None:
@@ -112,8 +110,8 @@ def _hands(cards: int, n_folds: int, rng: np.random.Generator, mixed: bool) -> R
 
 
 def _deal_groups(groups: Any, keys: Rows, n_folds: int, rng: np.random.Generator) -> Rows:
-    """Groups of over 1 % of the rows go, largest first, to the fold that is furthest behind; the rest is dealt by "
-    "middle key and size."""
+    """Groups of over 1 % of the rows go, largest first, to the fold that is furthest behind; the rest is dealt by
+    middle key and size."""
     _, of_row, sizes = np.unique(groups, return_inverse=True, return_counts=True)
     n_folds = min(n_folds, len(sizes))
     if n_folds < 2:
@@ -142,8 +140,8 @@ def _deal_groups(groups: Any, keys: Rows, n_folds: int, rng: np.random.Generator
 
 
 def _windows(data: Dataset, n_folds: int) -> list[tuple[Rows, Rows]]:
-    """Expanding windows (Bergmeir and Benitez 2012) over blocks of whole time points; training rows of a validated "
-    "group are left out."""
+    """Expanding windows (Bergmeir and Benitez 2012) over blocks of whole time points; training rows of a validated
+    group are left out."""
     times = np.asarray(data.time)
     moments, of_row, counts = np.unique(times, return_inverse=True, return_counts=True)
     if len(moments) < 2:

@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 _OWNERS = frozenset((
     "id", "ids", "uid", "uuid", "guid", "key", "ip", "mac", "imei", "ticket", "user", "customer", "client", "patient",
-                     "host",
-    "subject", "person", "session", "account", "visitor", "household", "member", "driver", "speaker", "student",
-                     "author"))
+    "host", "subject", "person", "session", "account", "visitor", "household", "member", "driver", "speaker",
+    "student", "author"))
 _CLOCKS = frozenset(("time", "timestamp", "datetime", "date", "ts", "epoch"))
-_CALENDAR = frozenset(("year", "yr", "month", "mnth", "mon", "day", "week", "date", "quarter", "hour", "hr", "period",
-                       "weekday", "season"))
+_CALENDAR = frozenset((
+    "year", "yr", "month", "mnth", "mon", "day", "week", "date", "quarter", "hour", "hr", "period", "weekday",
+    "season"))
 _SAMPLE = 50_000
 
 
@@ -54,8 +54,8 @@ def _candidates(frame: pd.DataFrame, skip: tuple[str, ...]) -> list[str]:
 def groups(frame: pd.DataFrame, schema: Schema, skip: tuple[str, ...] = ()) -> list[Sign]:
     """Columns whose values repeat like the names of people, visits or machines, the most telling first.
 
-    A column qualifies when its values repeat (1.15 to 1,000 rows a value on average over at least 10 values) and either
-    its name says so (id, patient, ticket, ip ...) or its values are many codes with digits.
+    A column qualifies when its values repeat (1.15 to 1,000 rows a value on average over at least 10 values) and
+    either its name says so (id, patient, ticket, ip ...) or its values are many codes with digits.
     """
     import pandas as pd
 
@@ -129,8 +129,7 @@ def times(frame: pd.DataFrame, schema: Schema, skip: tuple[str, ...] = ()) -> li
 
 def order_strength(values: pd.Series) -> float:
     """How far neighbouring rows agree beyond chance, 0..1: the lag-1 rank correlation or Cohen's kappa between a row
-    and
-    the next, whichever is larger.
+    and the next, whichever is larger.
 
     >>> import pandas as pd
     >>> order_strength(pd.Series([1, 1, 1, 2, 2, 2, 3, 3, 3] * 10).sort_values()) > 0.9

@@ -11,8 +11,7 @@ from rightfit.errors import UnknownName, UsageError
 
 LABELS = frozenset((
     "accuracy", "balanced_accuracy", "precision", "recall", "f1", "f1_macro", "f1_weighted", "roc_auc",
-                    "average_precision",
-    "log_loss", "brier", "mcc", "kappa", "top_k", "cost"))
+    "average_precision", "log_loss", "brier", "mcc", "kappa", "top_k", "cost"))
 VALUES = frozenset(("rmse", "mae", "medae", "r2", "mape", "smape", "rmsle", "pinball"))
 ALIASES = {"pr_auc": "average_precision", "auc": "roc_auc", "logloss": "log_loss"}
 MINORITY = 0.10

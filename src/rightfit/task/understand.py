@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from rightfit.data.values import canonical
 from rightfit.errors import DataError, UsageError
 from rightfit.records import Need, Problem, Schema, Task
 from rightfit.task import detect, metric, prices
-from rightfit.task.labels import as_number_text, label_texts, sort_labels
+from rightfit.task.labels import label_texts, sort_labels
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,15 +18,13 @@ if TYPE_CHECKING:
 MAX_CLASSES = 5000
 FEW_VALUES = 10
 _POSITIVE = frozenset((
-    "1", "yes", "y", "true", "t", "positive", "pos", "churn", "churned", "default", "defaulted", "fraud", "fraudulent",
-                       "bad",
-    "spam", "attack", "anomaly", "anomalous", "abnormal", "failure", "failed", "fail", "sick", "disease", "diseased",
-                       "dead",
-    "malignant", "died", "death", "left", "click", "clicked", "buy", "bought", "converted", "accident", "claim"))
+    "1", "yes", "y", "true", "t", "positive", "pos", "churn", "churned", "default", "defaulted", "fraud",
+    "fraudulent", "bad", "spam", "attack", "anomaly", "anomalous", "abnormal", "failure", "failed", "fail", "sick",
+    "disease", "diseased", "dead", "malignant", "died", "death", "left", "click", "clicked", "buy", "bought",
+    "converted", "accident", "claim"))
 _NEGATIVE = frozenset((
     "0", "-1", "no", "n", "false", "f", "negative", "neg", "none", "normal", "ok", "good", "ham", "benign", "healthy",
-                       "alive",
-    "stay", "stayed"))
+    "alive", "stay", "stayed"))
 _PROBLEMS = ("binary", "multiclass", "multilabel", "regression", "forecasting")
 
 
@@ -33,8 +32,8 @@ def understand(frame: pd.DataFrame, schema: Schema, need: Need, modality: str) -
     """The task that a need poses on a table: problem, classes, metric and costs, each with its reason.
 
     `frame` is the raw table with its target columns; rows whose target is missing do not count. Group and time
-    columns are
-    applied only when the need names them; suspected ones become questions. Raises UsageError and DataError.
+    columns are applied only when the need names them; suspected ones become questions. Raises UsageError and
+    DataError.
     """
     reasons: dict[str, str] = {}
     questions: list[str] = []
@@ -45,8 +44,9 @@ def understand(frame: pd.DataFrame, schema: Schema, need: Need, modality: str) -
         raise DataError(f"the target must have values; got target={target[0]!r} with {len(frame)} rows, all missing: "
                         "name another target.")
     columns = {name: c[known] for name, c in columns.items()}
+    texts = _texts(frame[target[0]], schema, target[0])[known]
     problem = _problem(columns, need, reasons, questions)
-    classes, counts = _classes(problem, columns, need, reasons)
+    classes, counts = _classes(problem, columns, texts, need, reasons)
     if classes:
         name, why = metric.of_classes(problem, counts)
     else:
@@ -121,25 +121,32 @@ def _named(frame: pd.DataFrame, asked: str | None, what: str) -> str | None:
     return None if asked is None else _column(frame, asked, what)
 
 
+def _texts(values: pd.Series, schema: Schema, name: str) -> pd.Series:
+    """The target in canonical text; the schema's markers become missing."""
+    marks = next((c.missing for c in schema.columns if c.name == name), ())
+    texts = label_texts(values)
+    return texts.where(~texts.isin(set(marks)), None)
+
+
 def _clean(values: pd.Series, schema: Schema, name: str) -> pd.Series:
-    """The target as numbers when every value is one, else as canonical text; the schema's markers become missing."""
+    """The target as float64 when every value is a number, else as canonical text; missing stays missing."""
     import pandas as pd
 
-    marks = next((c.missing for c in schema.columns if c.name == name), ())
-    if not pd.api.types.is_numeric_dtype(values) or pd.api.types.is_bool_dtype(values):
-        values = label_texts(values)
-        values = values.where(~values.isin(set(marks)), None)
-        numbers = pd.to_numeric(values, errors="coerce")
-        if values.notna().any() and bool((numbers.notna() == values.notna()).all()):
-            return numbers.astype(float)
-        return values
-    numbers = values.astype(float)
+    if pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):
+        marks = next((c.missing for c in schema.columns if c.name == name), ())
+        numbers = values.astype("float64")
+        numbers = numbers.where(~numbers.isin([float(m) for m in marks if _is_number(m)]), np.nan)
+    else:
+        texts = _texts(values, schema, name)
+        numbers = pd.to_numeric(texts, errors="coerce").astype("float64")
+        if texts.isna().all() or not bool((numbers.notna() == texts.notna()).all()):
+            return texts
     if np.isinf(numbers.to_numpy()).any():
         row = int(np.flatnonzero(np.isinf(numbers.to_numpy()))[0])
         raise DataError(f"the target must be finite; got {name}={numbers.iloc[row]} in row {row}, remove or correct "
-                        "that row.")
-    marked = [float(m) for m in marks if _is_number(m)]
-    return numbers.where(~numbers.isin(marked), np.nan)
+                        "that "
+                        "row.")
+    return numbers
 
 
 def _is_number(text: str) -> bool:
@@ -254,7 +261,7 @@ def _fits(problem: str, columns: dict[str, pd.Series], need: Need) -> None:
                          f"{columns[wide[0]].nunique()} values.")
 
 
-def _classes(problem: Problem, columns: dict[str, pd.Series], need: Need,
+def _classes(problem: Problem, columns: dict[str, pd.Series], texts: pd.Series, need: Need,
              reasons: dict[str, str]) -> tuple[tuple[str, ...], list[int]]:
     """The classes in order, and the number of rows of each (multilabel: of rows that carry the label)."""
     if problem in ("regression", "forecasting"):
@@ -262,7 +269,6 @@ def _classes(problem: Problem, columns: dict[str, pd.Series], need: Need,
     name, values = next(iter(columns.items()))
     if problem == "multilabel" and len(columns) > 1:
         return tuple(columns), [int((c == sorted(c.unique())[-1]).sum()) for c in columns.values()]
-    texts = label_texts(values)
     if problem == "multilabel":
         lists = texts.str.split(need.delimiter or ",", regex=False)
         parts = [p.strip() for some in lists for p in some if p.strip()]
@@ -302,7 +308,7 @@ def _check_labels(name: str, labels: list[str], rows: int, problem: str) -> None
 def _positive(counts: dict[str, int], asked: str | None) -> tuple[str, str]:
     labels = sort_labels(sorted(counts))
     if asked is not None:
-        wanted = as_number_text(asked.strip())
+        wanted = canonical(asked)
         match = next((c for c in labels if c in (asked, wanted)), None)
         if match is None:
             raise UsageError(f"positive must be one of the classes {', '.join(labels)}; got positive={asked!r}.")

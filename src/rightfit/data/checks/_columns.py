@@ -1,5 +1,5 @@
-"""What the checks share: a fixed sample of rows, columns as small whole codes, and how well one column alone "
-"predicts."""
+"""What the checks share: a fixed sample of rows, columns as small whole codes, and how well one column alone
+predicts."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ def numbers(values: pd.Series) -> np.ndarray[Any, Any] | None:
 
 
 def codes(values: pd.Series, bins: int = BINS) -> Codes:
-    """Int64 (n,) bin of each value: 0 for missing; quantile bins of numbers, the most frequent values of text, then "
-    "the rest."""
+    """Int64 (n,) bin of each value: 0 for missing; quantile bins of numbers, the most frequent values of text, then
+    the rest."""
     import pandas as pd
 
     array = numbers(values)
@@ -74,8 +74,7 @@ def codes(values: pd.Series, bins: int = BINS) -> Codes:
 
 def alone(column: Codes, y: Any, task: Task, seed: int = 0) -> float:
     """How well one coded column (n,) predicts y (n,) on rows not used to learn: ROC AUC (classes one against the
-    rest, averaged)
-    or R2, from smoothed means per bin over five folds; 0.5 or 0 is chance.
+    rest, averaged) or R2, from smoothed means per bin over five folds; 0.5 or 0 is chance.
     """
     width = int(column.max()) + 1
     fold = np.random.default_rng(seed).permutation(len(column)) % 5
@@ -151,8 +150,8 @@ def matrix(frame: pd.DataFrame) -> np.ndarray[Any, Any]:
 
 
 def quick_oof(X: Any, y: Any, problem: str, folds: int = 3) -> Any:
-    """Out-of-fold predictions of a small LightGBM: (n, k) probabilities for class codes 0..k-1, (n,) values for "
-    "regression."""
+    """Out-of-fold predictions of a small LightGBM: (n, k) probabilities for class codes 0..k-1, (n,) values for
+    regression."""
     import lightgbm
     from sklearn.model_selection import KFold, StratifiedKFold
 

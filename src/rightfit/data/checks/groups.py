@@ -12,8 +12,8 @@ from rightfit.task import detect
 
 
 def run(data: Dataset, task: Task, schema: Schema, test: Dataset | None) -> Iterator[Finding]:
-    """A question about the most telling group column, with how far rows of one group share their target beyond "
-    "chance."""
+    """A question about the most telling group column, with how far rows of one group share their target beyond
+    chance."""
     if task.group is not None:
         return
     found = detect.groups(data.X, schema, task.target)

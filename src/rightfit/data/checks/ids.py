@@ -11,9 +11,9 @@ from rightfit.data.checks._columns import numbers
 from rightfit.records import Check, Dataset, Finding, Schema, Task
 from rightfit.task.detect import tokens
 
-_NAMED = frozenset(("id", "ids", "uid", "uuid", "guid", "index", "idx", "rownames", "rowname", "rowid", "unnamed",
-                    "number", "no",
-                    "nr", "key", "serial", "instant", "record"))
+_NAMED = frozenset((
+    "id", "ids", "uid", "uuid", "guid", "index", "idx", "rownames", "rowname", "rowid", "unnamed", "number", "no",
+    "nr", "key", "serial", "instant", "record"))
 
 
 def run(data: Dataset, task: Task, schema: Schema, test: Dataset | None) -> Iterator[Finding]:

@@ -16,8 +16,7 @@ CLASSES = 30
 
 def run(data: Dataset, task: Task, schema: Schema, test: Dataset | None) -> Iterator[Finding]:
     """Confident learning (Northcutt et al. 2021, by cleanlab) on out-of-fold probabilities of a small LightGBM on at
-    most 10,000
-    rows; regression: residuals beyond ten robust standard deviations.
+    most 10,000 rows; regression: residuals beyond ten robust standard deviations.
     """
     if task.problem == "multilabel" or data.y.ndim != 1 or len(data) < 100 or not len(data.X.columns):
         return
@@ -42,8 +41,8 @@ def run(data: Dataset, task: Task, schema: Schema, test: Dataset | None) -> Iter
 
 
 def suspects(X: Any, y: Any) -> tuple[Any, Any]:
-    """Positions of the rows examined, and the suspects among them, worst first; classes under 6 rows and beyond 30 "
-    "are left out."""
+    """Positions of the rows examined, and the suspects among them, worst first; classes under 6 rows and beyond 30
+    are left out."""
     from cleanlab.filter import find_label_issues
 
     counts = np.bincount(y)

@@ -10,17 +10,15 @@ from rightfit.task.detect import tokens
 
 AFTER = frozenset((
     "duration", "outcome", "result", "results", "resolved", "resolution", "closed", "closing", "completed",
-                   "completion", "paid",
-    "cancelled", "canceled", "cancellation", "refund", "refunded", "chargeback", "settled", "settlement", "recovered",
-                   "recoveries",
-    "payout", "discharge", "discharged", "attributed", "ended", "end", "final", "actual", "approved", "penalty",
-                   "prediction",
-    "predicted", "probability", "label", "target", "decision", "response", "casual", "registered"))
+    "completion", "paid", "cancelled", "canceled", "cancellation", "refund", "refunded", "chargeback", "settled",
+    "settlement", "recovered", "recoveries", "payout", "discharge", "discharged", "attributed", "ended", "end",
+    "final", "actual", "approved", "penalty", "prediction", "predicted", "probability", "label", "target", "decision",
+    "response", "casual", "registered"))
 
 
 def run(data: Dataset, task: Task, schema: Schema, test: Dataset | None) -> Iterator[Finding]:
-    """A question when such a column is the best single predictor, one and a half times as far from chance as the "
-    "next."""
+    """A question when such a column is the best single predictor, one and a half times as far from chance as the
+    next."""
     if task.problem == "multilabel" or data.y.ndim != 1 or not any(AFTER & set(tokens(str(n))) for n in data.X.columns):
         return
     part = sample(data)

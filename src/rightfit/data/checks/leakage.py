@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
+
 from rightfit.data.checks._columns import alone, codes, sample
 from rightfit.records import Check, Dataset, Finding, Schema, Severity, Task
 from rightfit.task.detect import tokens
@@ -11,17 +13,19 @@ from rightfit.task.detect import tokens
 SURE = {True: 0.995, False: 0.985}
 DOUBT = {True: 0.98, False: 0.95}
 NAMED = {True: 0.97, False: 0.93}
+FEW = 20
 
 
 def run(data: Dataset, task: Task, schema: Schema, test: Dataset | None) -> Iterator[Finding]:
     """Severe above an ROC AUC of 0.995 or an R2 of 0.985 of one column alone (0.97 and 0.93 when it shares a word
-    with the target's
-    name), a question above 0.98 and 0.95; on at most 20,000 rows.
+    with the target's name), a question above 0.98 and 0.95 unless a class has under 20 rows, where that is luck; on
+    at most 20,000 rows.
     """
     if task.problem == "multilabel" or data.y.ndim != 1:
         return
     part = sample(data)
     kind = task.classifies
+    few = kind and int(np.sort(np.bincount(part.y))[-2]) < FEW
     for name in part.X.columns:
         column = codes(part.X[name])
         score = alone(column, part.y, task)
@@ -29,6 +33,8 @@ def run(data: Dataset, task: Task, schema: Schema, test: Dataset | None) -> Iter
         gap = alone(missing.astype(column.dtype), part.y, task) if 0 < missing.sum() < len(missing) else 0.0
         akin = bool(set(tokens(str(name))) & {w for t in task.target for w in tokens(t) if not w.isdigit()})
         if max(score, gap) < (NAMED if akin else DOUBT)[kind]:
+            continue
+        if few and max(score, gap) < SURE[kind]:
             continue
         severe = score >= SURE[kind] or gap >= SURE[kind] or akin
         yield finding(str(name), score, gap, "severe" if severe else "ask", kind, akin)

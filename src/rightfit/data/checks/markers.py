@@ -56,8 +56,8 @@ def zero_apart(unique: Any, counts: Any) -> str:
 
 
 def _missing_together(zeros: dict[str, Any], doubtful: dict[str, Any]) -> dict[str, Any]:
-    """Doubtful columns join when nearly all rows with a zero in some clear column are zero there too, far above "
-    "chance."""
+    """Doubtful columns join when nearly all rows with a zero in some clear column are zero there too, far above
+    chance."""
     found = dict(zeros)
     for name, zero in doubtful.items():
         for other in zeros.values():

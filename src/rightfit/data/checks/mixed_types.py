@@ -9,8 +9,8 @@ from rightfit.records import Check, Dataset, Finding, Schema, Task
 
 
 def run(data: Dataset, task: Task, schema: Schema, test: Dataset | None) -> Iterator[Finding]:
-    """A warning when 5 % to 99.9 % of the values of a text column with over 20 values read as numbers; on at most "
-    "20,000 rows."""
+    """A warning when 5 % to 99.9 % of the values of a text column with over 20 values read as numbers; on at most
+    20,000 rows."""
     import pandas as pd
 
     part = sample(data)

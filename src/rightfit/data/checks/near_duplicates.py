@@ -15,8 +15,8 @@ CLOSE = 0.01
 
 
 def run(data: Dataset, task: Task, schema: Schema, test: Dataset | None) -> Iterator[Finding]:
-    """Pairs closer than 0.01 standard deviations in every number and equal in every category, among 5,000 sampled "
-    "rows."""
+    """Pairs closer than 0.01 standard deviations in every number and equal in every category, among 5,000 sampled
+    rows."""
     part = sample(data, ROWS)
     continuous = [n for n in part.X.columns if numbers(part.X[n]) is not None and part.X[n].nunique() > 100]
     if len(continuous) < 3 or len(part) < 50:
@@ -37,8 +37,8 @@ def run(data: Dataset, task: Task, schema: Schema, test: Dataset | None) -> Iter
 
 
 def close_pairs(part: Dataset, continuous: list[str]) -> list[tuple[int, int]]:
-    """Index pairs of rows closer than CLOSE standard deviations (largest difference) in the named columns, equal in "
-    "the others."""
+    """Index pairs of rows closer than CLOSE standard deviations (largest difference) in the named columns, equal in
+    the others."""
     from scipy.spatial import cKDTree
 
     def scaled(name: str) -> Any:

@@ -13,8 +13,8 @@ FAR = 10.0
 
 
 def run(data: Dataset, task: Task, schema: Schema, test: Dataset | None) -> Iterator[Finding]:
-    """Values beyond ten robust standard deviations (quartile range / 1.349) from the median, where they are at most "
-    "5 % of a column."""
+    """Values beyond ten robust standard deviations (quartile range / 1.349) from the median, where they are at most 5
+    % of a column."""
     for name in data.X.columns:
         values = numbers(data.X[name])
         if values is None:

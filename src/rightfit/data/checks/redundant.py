@@ -14,8 +14,8 @@ MOST = 200
 
 
 def run(data: Dataset, task: Task, schema: Schema, test: Dataset | None) -> Iterator[Finding]:
-    """Copies, columns with one-to-one values (2 to 100 of them), and pairs of numbers with |r| above 0.995; up to "
-    "200 columns."""
+    """Copies, columns with one-to-one values (2 to 100 of them), and pairs of numbers with |r| above 0.995; up to 200
+    columns."""
     part = sample(data)
     columns = [str(n) for n in part.X.columns][:MOST]
     told: set[str] = set()

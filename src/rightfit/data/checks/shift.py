@@ -13,8 +13,8 @@ ROWS = 4_000
 
 
 def run(data: Dataset, task: Task, schema: Schema, test: Dataset | None) -> Iterator[Finding]:
-    """Classifier two-sample test (Lopez-Paz and Oquab 2017): how well train and test rows (at most 4,000 each) can "
-    "be told apart."""
+    """Classifier two-sample test (Lopez-Paz and Oquab 2017): how well train and test rows (at most 4,000 each) can be
+    told apart."""
     import pandas as pd
 
     if test is None or len(test) < 30 or len(data) < 30 or not len(data.X.columns):

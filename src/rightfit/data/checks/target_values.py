@@ -10,8 +10,8 @@ from rightfit.records import Check, Dataset, Finding, Schema, Task
 
 
 def run(data: Dataset, task: Task, schema: Schema, test: Dataset | None) -> Iterator[Finding]:
-    """Capped: the end value holds 1 % of the rows and ten times its neighbours' share. Outliers: beyond five "
-    "quartile ranges."""
+    """Capped: the end value holds 1 % of the rows and ten times its neighbours' share. Outliers: beyond five quartile
+    ranges."""
     if task.classifies or data.y.ndim != 1 or len(data) < 50:
         return
     y = data.y

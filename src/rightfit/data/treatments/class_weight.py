@@ -18,8 +18,7 @@ def plan(audit: Audit, task: Task) -> Mapping[str, Any] | None:
 
 def apply(data: Dataset, params: Mapping[str, Any], seed: int) -> Dataset:
     """The same rows with weights proportional to (1 / class size) ** power, mean 1 (King and Zeng 2001); given
-    weights are kept
-    as factors.
+    weights are kept as factors.
     """
     counts = np.bincount(data.y).astype(float)
     weight = counts[data.y] ** -float(params.get("power", 1.0))

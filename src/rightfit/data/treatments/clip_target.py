@@ -1,5 +1,5 @@
-"""Clipping the target: the farthest target values of the training rows are pulled in, so that few rows do not rule "
-"the fit."""
+"""Clipping the target: the farthest target values of the training rows are pulled in, so that few rows do not rule
+the fit."""
 
 from __future__ import annotations
 
