@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rightfit.records import Audit, Dataset, Decision, Need, Schema, Task, Trial, asdict, frozen
+from rightfit.records import Audit, Dataset, Decision, Need, Schema, Task, asdict, frozen
 from rightfit.tuning.clock import Clock, start
 
 if TYPE_CHECKING:
@@ -43,8 +42,9 @@ def choose(source: Any, need: Need | None = None, *, out: str | Path | None = No
     need, watch = need or Need(), watch or _silent
     clock = start(need.budget_s)
     folder = Path(out) if out is not None else _scratch()
-    question = ask(source, need, test, watch)
-    done = run(question, folder, clock, overwrite, watch)
+    with _pool(need, folder) as pool:
+        question = ask(source, need, test, watch)
+        done = run(question, folder, clock, pool, overwrite=overwrite, watch=watch)
     return Choice(decision=done, folder=folder)
 
 
@@ -75,18 +75,24 @@ def ask(source: Any, need: Need, test: Any = None, watch: Watch | None = None) -
                     sample=_sample(read.frame, schema, need.seed), origin=read.origin, test=held)
 
 
-def run(question: Question, folder: Path, clock: Clock, overwrite: bool, watch: Watch) -> Decision:
+def _pool(need: Need, folder: Path) -> Any:
+    """Worker processes; their imports run while the data are read."""
+    from rightfit.engines.local import Pool
+    from rightfit.resources.machine import usable_cores
+
+    return Pool(need.workers or usable_cores(), preload=("rightfit.tuning.preload",))
+
+
+def run(question: Question, folder: Path, clock: Clock, pool: Any, *, overwrite: bool, watch: Watch) -> Decision:
     """Chapters 3 to 6: race, decide, deliver, report; everything of the run lies in `folder`."""
     from rightfit.delivery import deliver, verdict
-    from rightfit.engines.local import Pool
     from rightfit.report import html
-    from rightfit.resources.machine import available_mib, usable_cores
+    from rightfit.resources.machine import available_mib
     from rightfit.store import Store
     from rightfit.tuning import lineup, race
 
     need = question.need
-    workers = need.workers or usable_cores()
-    memory = 0.8 * available_mib() / workers
+    memory = 0.8 * available_mib() / pool.workers
     with Store.open(folder, fingerprint(question), overwrite=overwrite) as store:
         stored = verdict.stored(store)
         if stored is not None:
@@ -95,18 +101,17 @@ def run(question: Question, folder: Path, clock: Clock, overwrite: bool, watch: 
         clock = dataclasses.replace(clock, spent_before=min(store.meta("spent_s", 0.0), 0.9 * clock.budget_s))
         racing = lineup.line_up(question, store, clock, memory, watch)
         interrupted = False
-        with Pool(workers, log_folder=folder / "logs") as pool:
-            try:
-                race.run(racing, pool, workers)
-            except KeyboardInterrupt:
-                interrupted = True
-                watch("interrupted", {})
-            watch("deciding", {"left": clock.left()})
-            bench = deliver.Bench(board=racing.board, baseline=racing.short.baseline.key, stage=racing.folder,
-                                  package=folder / "package", pool=pool, clock=clock, seed=need.seed,
-                                  memory_mib=memory, watch=watch)
-            delivery = deliver.deliver(bench)
-            decision = verdict.verdict(question, racing, delivery, bench, interrupted)
+        try:
+            race.run(racing, pool, pool.workers)
+        except KeyboardInterrupt:
+            interrupted = True
+            watch("interrupted", {})
+        watch("deciding", {"left": clock.left()})
+        bench = deliver.Bench(board=racing.board, baseline=racing.short.baseline.key, stage=racing.folder,
+                              package=folder / "package", pool=pool, clock=clock, seed=need.seed, memory_mib=memory,
+                              watch=watch)
+        delivery = deliver.deliver(bench)
+        decision = verdict.verdict(question, racing, delivery, bench, interrupted)
         watch("reporting", {"left": clock.left()})
         html.write(decision, folder, language=str(need.options.get("language", "en")))
         verdict.keep(store, decision)
@@ -145,9 +150,4 @@ def _silent(kind: str, fields: Mapping[str, Any]) -> None:
     return None
 
 
-def elapsed(since: float) -> float:
-    """Seconds since a time.monotonic moment."""
-    return time.monotonic() - since
-
-
-__all__ = ["Choice", "Question", "Trial", "ask", "choose", "run"]
+__all__ = ["Question", "ask", "choose", "run"]

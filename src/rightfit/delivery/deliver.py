@@ -23,9 +23,13 @@ TAIL_S = 2.5  # proving and reporting after a refit
 
 @dataclass(slots=True)
 class Delivery:
-    """What delivering came to. `chosen` None: infeasible. `refitted` False: the fold's package was delivered."""
+    """What delivering came to. `chosen` None: infeasible. `refitted` False: the fold's package was delivered.
+
+    `entries`: the contenders' entries, all on the same folds.
+    """
 
     contenders: list[Contender]
+    entries: Mapping[str, Entry]
     chosen: Contender | None = None
     checks: tuple[LimitCheck, ...] = ()
     measured: dict[str, float] = field(default_factory=dict)
@@ -53,13 +57,14 @@ def deliver(bench: Bench) -> Delivery:
     """Try contenders in the order of the decision; the first whose own package meets every limit is delivered."""
     limits = bench.board.task.limits
     known: dict[str, Mapping[str, float]] = {}
-    contenders = _gather(bench, known, prove.finalists(bench.board, bench.baseline))
+    entries = prove.finalists(bench.board, bench.baseline)
+    contenders = _gather(bench, known, entries)
     ahead = decide.order(contenders, limits)
     if not ahead or (limits and ahead[0].baseline):
-        contenders = _gather(bench, known, prove.reserves(bench.board, bench.baseline) | {
-            k: e for k, e in bench.board.entries().items() if k == bench.baseline})
+        entries = prove.reserves(bench.board)
+        contenders = _gather(bench, known, entries)
         ahead = decide.order(contenders, limits)
-    found = Delivery(contenders=contenders)
+    found = Delivery(contenders=contenders, entries=entries)
     for contender in [c for c in ahead if not _without_skill(c, contenders)][:ATTEMPTS]:
         _attempt(bench, found, contender)
         if found.chosen is not None:

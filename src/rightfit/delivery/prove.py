@@ -14,20 +14,28 @@ from rightfit.tuning.board import Board, Entry, difference
 from rightfit.tuning.clock import Clock
 
 PROBES = 6
+SHARE = 0.75  # of the folds that the furthest candidate has
 PROBE_S = 2.0  # what a probe costs, for deciding how many fit into the time left
 
 
 def finalists(board: Board, baseline: str) -> dict[str, Entry]:
-    """Entries that can be compared: not failed, no ablation, as many folds as anyone has; the baseline always."""
+    """Entries that can be compared, all on the folds that they have in common: not failed, no ablation, nearly as many
+    folds as anyone has; the baseline always; best first."""
     entries = {k: e for k, e in board.entries().items() if k not in board.failed and k not in board.ablations}
     most = max((len(e.folds) for k, e in entries.items() if k != baseline), default=0)
-    return {k: e for k, e in entries.items() if len(e.folds) >= most or k == baseline}
+    kept = [k for k, e in entries.items() if len(e.folds) >= max(1, SHARE * most)]
+    common = set.intersection(*(set(entries[k].folds) for k in kept))
+    folds = tuple(sorted(common)) if common else (0,)
+    found = {k: e for k in kept if (e := board.entry(k, folds)) is not None}
+    return dict(sorted(found.items(), key=lambda item: (-board.rank(item[1]), item[0])))
 
 
-def reserves(board: Board, baseline: str) -> dict[str, Entry]:
-    """Entries with at least one fold: asked when no finalist meets the limits."""
-    return {k: e for k, e in board.entries().items()
-            if k not in board.failed and k not in board.ablations and k != baseline}
+def reserves(board: Board) -> dict[str, Entry]:
+    """Everyone on the first fold: asked when no finalist meets the limits."""
+    found = {k: board.entry(k, (0,)) for k in board.candidates
+             if board.has(k, 0) and k not in board.failed and k not in board.ablations}
+    known = {k: e for k, e in found.items() if e is not None}
+    return dict(sorted(known.items(), key=lambda item: (-board.rank(item[1]), item[0])))
 
 
 def measure(board: Board, entries: Mapping[str, Entry], folder: Path, clock: Clock, keep_s: float,

@@ -28,14 +28,14 @@ def verdict(question: Any, racing: Race, delivery: Delivery, bench: Bench, inter
     by_key = {c.key: c for c in delivery.contenders}
     best = decide.ranked([c for c in delivery.contenders if decide.feasible(task.limits, c)])
     tied = tuple(c.key for c in decide.ties(best[0], best)) if best and chosen else ()
-    entry = board.entry(chosen.key) if chosen else None
+    entry = delivery.entries[chosen.key] if chosen else None
     estimate = honest(board, entry, delivery, question.need.seed) if entry else {}
     near = None if chosen else decide.nearest(delivery.contenders, task.limits)
     extras = evidence.gather(question, racing, delivery, bench, entry)
     return Decision(
         status="chosen" if chosen else "infeasible", task=task, chosen=_chosen(board, delivery),
         estimate=estimate, measured=_measured(delivery), limits=_limits(task, delivery, near), nearest=near,
-        baseline=_row(board, racing.short.baseline.key, by_key, (), ()), ties=tied,
+        baseline=_row(board, racing.short.baseline.key, by_key, delivery, ()), ties=tied,
         front=decide.front(delivery.contenders), trials=_table(board, by_key, tied, delivery),
         rejected=_rejected(board, racing, delivery), findings=_effects(question.audit.findings, board, entry),
         what_would_change=decide.changes(delivery.contenders, task.limits, chosen, task.metric,
@@ -49,12 +49,13 @@ def verdict(question: Any, racing: Race, delivery: Delivery, bench: Bench, inter
 def honest(board: Board, entry: Entry, delivery: Delivery, seed: int) -> dict[str, Any]:
     """The winner's metric, corrected for having been picked among all that could have been, with its interval."""
     data, task = board.stage.data, board.task
-    same = {c.key: e for c in delivery.contenders if (e := board.entry(c.key)) is not None
-            and len(e.rows) == len(entry.rows) and (e.rows == entry.rows).all()}
-    stack = {key: e.pred for key, e in same.items()}
-    codes = {key: e.codes for key, e in same.items()} if task.classifies else None
+    stack = {key: e.pred for key, e in delivery.entries.items()}
+    codes = {key: e.codes for key, e in delivery.entries.items()} if task.classifies else None
     groups = data.groups[entry.rows] if data.groups is not None else None
-    found = interval.bbc(data.y[entry.rows], stack, board.metric, task, codes=codes, groups=groups, seed=seed)
+    ends = np.cumsum([len(board.stage.folds[fold][1]) for fold in entry.folds if fold < board.per_repeat])
+    folds = np.split(np.arange(len(entry.rows)), ends[:-1])
+    found = interval.bbc(data.y[entry.rows], stack, board.metric, task, codes=codes, groups=groups, folds=folds,
+                         seed=seed, seconds=3.0)
     value = found.value
     return {"metric": task.metric, "value": value, "low": found.low, "high": found.high, "level": 0.95,
             "n": len(entry.rows), "method": found.method, "bias": found.bias}
@@ -79,10 +80,12 @@ def _limits(task: Any, delivery: Delivery, near: Mapping[str, Any] | None) -> tu
     return decide.check(task.limits, near["measured"] if near else {})
 
 
-def _row(board: Board, key: str, by_key: Mapping[str, Contender], tied: tuple[str, ...],
-         front: tuple[str, ...]) -> dict[str, Any]:
+def _row(board: Board, key: str, by_key: Mapping[str, Contender], delivery: Delivery,
+         tied: tuple[str, ...]) -> dict[str, Any]:
     """One line of the leaderboard."""
-    candidate, entry, failed = board.candidates[key], board.entry(key), board.failed.get(key)
+    candidate, failed = board.candidates[key], board.failed.get(key)
+    entry = delivery.entries.get(key) or board.entry(key)
+    front = decide.front(delivery.contenders)
     row: dict[str, Any] = {"name": key, "family": candidate.family, "params": dict(candidate.params),
                            "steps": asdict(candidate.steps), "state": "ok", "error": "", "metric": None,
                            "folds_done": 0, "tied": key in tied, "on_front": key in front}
@@ -113,8 +116,7 @@ def spread(board: Board, entry: Entry) -> dict[str, float]:
 
 def _table(board: Board, by_key: Mapping[str, Contender], tied: tuple[str, ...],
            delivery: Delivery) -> tuple[dict[str, Any], ...]:
-    front = decide.front(delivery.contenders)
-    rows = [_row(board, key, by_key, tied, front) for key in board.candidates
+    rows = [_row(board, key, by_key, delivery, tied) for key in board.candidates
             if key in board.failed or any(k == key for k, _, _ in board.trials)]
     rows = [row for row in rows if not row.get("ablation")]
     sign = 1.0 if board.metric.greater_is_better else -1.0

@@ -23,6 +23,8 @@ LARGE = 30_000
 KEEP = (8, 5, 4, 3)  # how many stay at most after fold 0, 1, 2, ... unless they cannot be told from the leader
 DOMINATED_T = 2.5
 TIED_T = 1.0
+SCREEN_SHARE = 0.4  # of the racing time, after which a first look must wait for the leaders' other folds
+SCREEN_LEAST = 4
 PATIENCE = 24  # proposals without a new leader after which the search is over
 SEARCHED_FAMILIES = 2
 
@@ -65,12 +67,18 @@ class Race:
         rows = len(self.board.stage.folds[0][0])
         return 1.0 if rows <= LARGE else RUNG_ROWS / rows
 
+    @property
+    def late(self) -> bool:
+        """Whether the first looks have had their share of the time."""
+        looked = sum(1 for key in self.board.candidates if self.board.has(key, 0, self.rung))
+        return looked > SCREEN_LEAST and self.clock.spent > SCREEN_SHARE * (self.clock.budget_s - reserve(self))
+
 
 def reserve(race: Race) -> float:
     """Seconds kept back for refitting, packaging, proving and reporting the leader, at most 40 % of the budget."""
     entry = race.board.entry(race.leader) if race.leader else None
     refit = 1.5 * entry.measured.get("fit_s", 0.0) if entry else 0.0
-    return min(0.4 * race.clock.budget_s, 8.0 + 0.03 * race.clock.budget_s + refit)
+    return min(0.4 * race.clock.budget_s, 5.0 + 0.04 * race.clock.budget_s + refit)
 
 
 def run(race: Race, pool: Any, workers: int) -> None:
@@ -168,7 +176,7 @@ def _enter(race: Race, candidate: Candidate) -> None:
 
 def _screen(race: Race) -> Unit | None:
     """First the portfolio at the first rung, then the better half of it on fold 0 with all rows."""
-    if race.need.search in ("grid", "random"):
+    if race.need.search in ("grid", "random") or (race.late and _promotable(race)):
         return None
     for candidate in race.short.candidates:
         unit = Unit(candidate=candidate, fold=0, fidelity=race.rung)
@@ -216,6 +224,12 @@ def contenders(race: Race) -> list[Entry]:
         else:
             found.append(entry)
     return found
+
+
+def _promotable(race: Race) -> bool:
+    """Whether some contender other than the baseline still has folds to run."""
+    folds = len(race.board.stage.folds)
+    return any(len(e.folds) < folds for e in contenders(race))
 
 
 def _promote(race: Race) -> Unit | None:

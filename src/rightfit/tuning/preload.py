@@ -1,0 +1,11 @@
+"""Imported once by the fork server, so that a trial's process starts in milliseconds; imports only, computes nothing."""
+
+import importlib
+import importlib.util
+
+for _name in ("pandas", "pyarrow.feather", "sklearn.ensemble", "sklearn.linear_model", "sklearn.svm", "sklearn.neighbors",
+              "sklearn.preprocessing", "sklearn.model_selection", "lightgbm", "catboost", "xgboost", "onnxruntime", "onnx",
+              "skl2onnx", "onnxmltools.convert", "rightfit.tuning.trial", "rightfit.package.write",
+              "rightfit.package.probe", "rightfit.metrics.rules", "rightfit.data.encode"):
+    if importlib.util.find_spec(_name.partition(".")[0]) is not None:
+        importlib.import_module(_name)
