@@ -84,9 +84,8 @@ def hit(kind: str, what: str, where: set[str], result: Audit, task: Task) -> boo
 
 
 def _marks(finding: Any) -> list[str]:
-    """The strings a marker finding names, however its data field spells it."""
-    return [str(m) for key in ("values", "markers", "marker", "value", "missing") for m in
-            (finding.data.get(key, ()) if isinstance(finding.data.get(key), list | tuple) else [finding.data.get(key)])]
+    """The strings a marker finding names; its data hold them as a list of values or as a count per marker."""
+    return [str(m) for key in ("values", "markers") for m in finding.data.get(key, ())]
 
 
 def false_alarms(listed: list[tuple[str, str, set[str]]], result: Audit) -> tuple[list[str], list[str]]:

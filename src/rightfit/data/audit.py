@@ -32,7 +32,7 @@ def audit(data: Dataset, task: Task, *, test: Dataset | None = None, notes: tupl
                                  consequence="Give more time (--budget) to have it run.", data={"check": check.name}))
             continue
         for finding in run_check(check, data, task, test):
-            if (finding.code, finding.column) not in told:
+            if (finding.code, finding.column) not in told and not _noted(finding, notes):
                 told.add((finding.code, finding.column))
                 found.append(finding)
     found.sort(key=lambda f: (_ORDER[f.severity], f.code, f.column or ""))
@@ -50,6 +50,13 @@ def run_check(check: Check, data: Dataset, task: Task, test: Dataset | None = No
                                                                         f"{type(error).__name__}: {error}",
                       consequence="Its findings are missing from this audit; the other checks ran.",
                       data={"check": check.name})
+
+
+def _noted(finding: Finding, notes: tuple[Finding, ...]) -> bool:
+    """Whether the reader already named one of the values this finding asks about."""
+    values = set(finding.data.get("values", ())) if finding.code == "hidden_missing" else set()
+    return any(n.code == "missing_marker" and n.column == finding.column and values & set(n.data.get("markers", ()))
+               for n in notes)
 
 
 def leaks(audit: Audit) -> tuple[str, ...]:

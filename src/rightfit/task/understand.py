@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from rightfit.data.schema import coerce
 from rightfit.data.values import canonical
 from rightfit.errors import DataError, UsageError
 from rightfit.records import Need, Problem, Schema, Task
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 MAX_CLASSES = 5000
 FEW_VALUES = 10
+LOOK = 50_000
 _POSITIVE = frozenset((
     "1", "yes", "y", "true", "t", "positive", "pos", "churn", "churned", "default", "defaulted", "fraud",
     "fraudulent", "bad", "spam", "attack", "anomaly", "anomalous", "abnormal", "failure", "failed", "fail", "sick",
@@ -331,14 +333,14 @@ def _positive(counts: dict[str, int], asked: str | None) -> tuple[str, str]:
 def _structure(frame: pd.DataFrame, schema: Schema, target: tuple[str, ...], group: str | None,
                time: str | None) -> list[str]:
     asked: list[str] = []
-    dropped = tuple(c.name for c in schema.columns if c.role == "dropped" and c.kind != "id")
-    skip = (*target, *dropped, *(n for n in (group, time) if n))
-    if group is None and (found := detect.groups(frame, schema, skip)):
+    wanted = tuple(c for c in schema.features if c.name not in (*target, group, time))
+    frame = coerce(frame[[c.name for c in wanted]].iloc[:LOOK], Schema(columns=wanted))
+    if group is None and (found := detect.groups(frame, schema)):
         sign = found[0]
         asked.append(f"Do rows with the same {sign.column} belong together ({sign.evidence})? If so, pass --group "
                      f"{sign.column} so that they never "
                      "stand on both sides of a split.")
-    if time is None and (found := detect.times(frame, schema, skip)):
+    if time is None and (found := detect.times(frame, schema)):
         sign = found[0]
         asked.append(f"Will the model predict rows later than those it learned from ({sign.column}: {sign.evidence})? "
                      "If so, pass "

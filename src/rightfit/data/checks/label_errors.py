@@ -12,6 +12,7 @@ from rightfit.records import Check, Dataset, Finding, Schema, Task
 
 ROWS = 10_000
 CLASSES = 30
+UNLIKELY = 0.1
 
 
 def run(data: Dataset, task: Task, schema: Schema, test: Dataset | None) -> Iterator[Finding]:
@@ -53,9 +54,10 @@ def suspects(X: Any, y: Any) -> tuple[Any, Any]:
     labels = np.searchsorted(classes, y[kept])
     probabilities = np.clip(quick_oof(X[kept], labels, "classes"), 1e-6, 1)
     probabilities /= probabilities.sum(axis=1, keepdims=True)
-    ranked = find_label_issues(labels, probabilities, return_indices_ranked_by="self_confidence", filter_by="both",
+    issues = find_label_issues(labels, probabilities, return_indices_ranked_by="self_confidence", filter_by="both",
                                n_jobs=1)
-    return kept, np.asarray(ranked, dtype=int)
+    ranked = np.asarray(issues, dtype=int)
+    return kept, ranked[probabilities[ranked, labels[ranked]] < UNLIKELY]
 
 
 def far(y: Any, guess: Any) -> Any:

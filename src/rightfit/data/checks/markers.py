@@ -79,10 +79,11 @@ def _codes(unique: Any, counts: Any) -> list[float]:
 
 
 def _ask(column: str, text: str, rows: int, of: int, why: str) -> Finding:
+    flags = " ".join(f'--missing "{value}@{column}"' for value in text.split(", "))
     return Finding(code="hidden_missing", severity="ask", column=column,
                    evidence=f"{rows:,} of {of:,} values are {text}; {why}.",
                    consequence=f"Kept as a number until you say so: does {text} mean missing here? If so, pass "
-                               f"--missing \"{text.split(', ')[0]}@{column}\".",
+                               f"{flags}.",
                    data={"values": text.split(", "), "rows": rows, "share": rows / of})
 
 
