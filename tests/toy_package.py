@@ -22,12 +22,14 @@ CANDIDATE = Candidate(family="toy", params={"strength": 1.0})
 
 
 def _task(problem: Any, metric: str, classes: tuple[str, ...] = (), **others: Any) -> Task:
-    return Task(**{"modality": "tabular", "problem": problem, "target": ("y",), "metric": metric, "classes": classes, **others})
+    fixed: dict[str, Any] = {"modality": "tabular", "problem": problem, "metric": metric, "classes": classes}
+    return Task(**{**fixed, "target": ("y",), **others})
 
 
 PROBLEMS = {
     "binary": _task("binary", "f1", ("no", "yes")), "multiclass": _task("multiclass", "accuracy", ("a", "b", "c")),
-    "multilabel": _task("multilabel", "f1", ("p", "q"), target=("p", "q"), outputs=2), "regression": _task("regression", "rmse"),
+    "multilabel": _task("multilabel", "f1", ("p", "q"), target=("p", "q"), outputs=2),
+    "regression": _task("regression", "rmse"),
 }
 RULES = {"binary": Rule(threshold=(0.3,)), "multilabel": Rule(threshold=(0.4, 0.6))}
 

@@ -59,10 +59,14 @@ class LoadedModel:
             X = [X]
         if isinstance(X, Sequence) and not isinstance(X, str):
             return self._records(X)
-        return np.asarray(self._scorer.frame(self._frame(X)), np.float64).reshape(len(X), -1)
+        return self.raw_of_coerced(self._frame(X))
 
     def raw_of_coerced(self, X: Any) -> Any:
         """As `raw`, for a frame of feature columns that was coerced to the schema before."""
+        return np.asarray(self._scorer.frame(X), np.float64).reshape(len(X), -1)
+
+    def raw_of_coerced(self, X: Any) -> Any:
+        """As `raw`, for a frame of coerced features such as Dataset.X holds."""
         return np.asarray(self._scorer.frame(X), np.float64).reshape(len(X), -1)
 
     def predict_proba(self, X: Any) -> Any:

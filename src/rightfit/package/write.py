@@ -189,6 +189,13 @@ def restamp(folder: str | Path, *, rule: Rule) -> None:
         _put(part, folder)
 
 
+def install(source: str | Path, folder: str | Path) -> None:
+    """Copy a package folder to where users look for it; at any moment the old or the new one stands there."""
+    with _beside(Path(folder)) as part:
+        shutil.copytree(source, part, dirs_exist_ok=True)
+        _put(part, Path(folder))
+
+
 def zip_package(folder: str | Path, path: str | Path) -> Path:
     """A verified package folder as one zip file; the same content gives the same bytes. Raises PackageError."""
     folder, path = Path(folder), Path(path)
