@@ -1,6 +1,7 @@
-"""Every chart of the report: small pure functions from figures to inline SVG; colours come from the page's style sheet.
+"""Every chart of the report: small pure functions from figures to inline SVG; colours come from the page's style.
 
-All take finite figures as `extras.usable` leaves them, and give "" when there is nothing to draw. Nothing is told by colour alone.
+All take finite figures as `extras.usable` leaves them, and give "" when there is nothing to draw. Nothing is told by
+colour alone.
 """
 
 from __future__ import annotations
@@ -53,10 +54,15 @@ def gauge(value: float | None, limit: float, at_least: bool, title: str, met: bo
     top = max(measured, limit) * 1.12
     scale = Axis(low=0, high=top, start=2, end=158)
     kind = "met" if met else "missed"
-    return drawing(160, 22, title, "at least" if at_least else "at most",
-                   element("rect", class_="rail-bar", x=2, y=7, width=156, height=8, rx=4),
-                   element("rect", class_=f"bar {kind}", x=2, y=7, width=max(3.0, scale.at(measured) - 2), height=8, rx=4),
-                   element("line", class_="limit", x1=scale.at(limit), x2=scale.at(limit), y1=2, y2=20))
+    return drawing(
+        160,
+        22,
+        title,
+        "at least" if at_least else "at most",
+        element("rect", class_="rail-bar", x=2, y=7, width=156, height=8, rx=4),
+        element("rect", class_=f"bar {kind}", x=2, y=7, width=max(3.0, scale.at(measured) - 2), height=8, rx=4),
+        element("line", class_="limit", x1=scale.at(limit), x2=scale.at(limit), y1=2, y2=20),
+    )
 
 
 def curve(points: Sequence[tuple[float, float]], words: Words, *, chance: Sequence[tuple[float, float]] = (),
@@ -78,7 +84,9 @@ def reliability(part: Mapping[str, Any], words: Words) -> Markup:
     """Observed share against mean predicted probability per bin; the area of a point grows with the rows in its bin."""
     pairs = list(zip(part["mean_predicted"], part["observed"], strict=True))
     given = part.get("count")
-    counts = [number(c) or 0 for c in given] if isinstance(given, list) and len(given) == len(pairs) else [1.0] * len(pairs)
+    counts = (
+        [number(c) or 0 for c in given] if isinstance(given, list) and len(given) == len(pairs) else [1.0] * len(pairs)
+    )
     most = max(counts, default=0) or 1
     x, y = Axis(low=0, high=1, start=46, end=HALF - 12), Axis(low=0, high=1, start=TALL - 44, end=28)
     parts = [*frame(x, y, words["x"], words["y"]), element("path", class_="chance", d=_path([(0, 0), (1, 1)], x, y))]
@@ -103,7 +111,9 @@ def scatter(true: Sequence[float], predicted: Sequence[float], words: Words, *, 
         return _EMPTY
     ideal = [(x.low, 0.0), (x.high, 0.0)] if residuals else [(x.low, x.low), (x.high, x.high)]
     parts = [*frame(x, y, words["x"], words["y"]), element("path", class_="chance", d=_path(ideal, x, y))]
-    parts += [element("circle", class_="speck", cx=x.at(a), cy=y.at(b), r=2.6) for a, b in zip(across, down, strict=True)]
+    parts += [
+        element("circle", class_="speck", cx=x.at(a), cy=y.at(b), r=2.6) for a, b in zip(across, down, strict=True)
+    ]
     return drawing(HALF, TALL, words["title"], words["desc"], *parts)
 
 
@@ -122,7 +132,9 @@ def confusion(labels: Sequence[str], matrix: Sequence[Sequence[float]], words: W
         turn = f"rotate(-50 {left + middle:.1f} {top - 8:.1f})" if turned else None
         parts.append(element("text", name, class_="tick", x=left + middle, y=top - 8, transform=turn,
                              text_anchor="start" if turned else "middle"))
-        parts.append(element("text", shorten(label, 118, 11), class_="tick", x=left - 6, y=top + middle + 4, text_anchor="end"))
+        parts.append(
+            element("text", shorten(label, 118, 11), class_="tick", x=left - 6, y=top + middle + 4, text_anchor="end")
+        )
         total = sum(matrix[i]) or 1
         for j, count in enumerate(matrix[i]):
             share = count / total
@@ -136,7 +148,9 @@ def confusion(labels: Sequence[str], matrix: Sequence[Sequence[float]], words: W
     return drawing(left + k * cell + (44 if turned else 8), top + k * cell + 6, words["title"], words["desc"], *parts)
 
 
-def bars(rows: Sequence[Mapping[str, Any]], words: Words, *, label: str, value: str = "value", unit: str = "") -> Markup:
+def bars(
+    rows: Sequence[Mapping[str, Any]], words: Words, *, label: str, value: str = "value", unit: str = ""
+) -> Markup:
     """Horizontal bars with error whiskers, in the order given; a bar left of zero means the opposite sign."""
     known = [(str(row[label]), bounds) for row in rows if (bounds := _bounds(row, value))]
     if not known:
@@ -150,19 +164,33 @@ def bars(rows: Sequence[Mapping[str, Any]], words: Words, *, label: str, value: 
     span = max(abs(x.low), abs(x.high))
     for i, (name, (low, middle, high)) in enumerate(known):
         y, end = 26 * i + 18, x.at(middle)
-        parts.append(element("text", element("title", name), shorten(name, left - 12), class_="name", x=left - 8, y=y + 4, text_anchor="end"))
+        parts.append(
+            element(
+                "text",
+                element("title", name),
+                shorten(name, left - 12),
+                class_="name",
+                x=left - 8,
+                y=y + 4,
+                text_anchor="end",
+            )
+        )
         parts.append(element("rect", class_="bar negative" if middle < 0 else "bar", x=min(zero, end), y=y - 7, rx=2,
                              width=max(1.0, abs(end - zero)), height=14))
         if high > low:
             parts.append(element("line", class_="whisker", x1=x.at(low), x2=x.at(high), y1=y, y2=y))
-            parts += [element("line", class_="whisker", x1=x.at(e), x2=x.at(e), y1=y - 4, y2=y + 4) for e in (low, high)]
+            parts += [
+                element("line", class_="whisker", x1=x.at(e), x2=x.at(e), y1=y - 4, y2=y + 4) for e in (low, high)
+            ]
         parts.append(element("text", show(middle, span) + unit, class_="tick", x=HALF - 4, y=y + 4, text_anchor="end"))
     return drawing(HALF, height, words["title"], words["desc"], *parts)
 
 
 def learning(rows: Sequence[Mapping[str, Any]], words: Words) -> Markup:
     """The metric on held-out rows against the number of training rows, with its interval as a band."""
-    known = sorted((size, *ends) for row in rows if (size := number(row.get("rows"))) and size > 0 and (ends := _bounds(row)))
+    known = sorted(
+        (size, *ends) for row in rows if (size := number(row.get("rows"))) and size > 0 and (ends := _bounds(row))
+    )
     if len(known) < 2:
         return _EMPTY
     x = axis([row[0] for row in known], 58, HALF - 12, pad=0.03)
@@ -186,10 +214,16 @@ def dumbbell(train: float, valid: float, words: Words) -> Markup:
     a, b = x.at(train), x.at(valid)
     sides = ("end", "start") if a <= b else ("start", "end")
     shift = (-9, 9) if a <= b else (9, -9)
-    parts = [element("line", class_="rail", x1=20, x2=HALF - 20, y1=42, y2=42),
-             element("line", class_="gap", x1=a, x2=b, y1=42, y2=42),
-             element("circle", class_="dot hollow", cx=a, cy=42, r=6), element("circle", class_="dot", cx=b, cy=42, r=6)]
-    for at, value, word, side, by in ((a, train, words["train"], sides[0], shift[0]), (b, valid, words["valid"], sides[1], shift[1])):
+    parts = [
+        element("line", class_="rail", x1=20, x2=HALF - 20, y1=42, y2=42),
+        element("line", class_="gap", x1=a, x2=b, y1=42, y2=42),
+        element("circle", class_="dot hollow", cx=a, cy=42, r=6),
+        element("circle", class_="dot", cx=b, cy=42, r=6),
+    ]
+    for at, value, word, side, by in (
+        (a, train, words["train"], sides[0], shift[0]),
+        (b, valid, words["valid"], sides[1], shift[1]),
+    ):
         parts.append(element("text", word, class_="name", x=at + by, y=28, text_anchor=side))
         parts.append(element("text", show(value), class_="tick", x=at + by, y=64, text_anchor=side))
     return drawing(HALF, 76, words["title"], words["desc"], *parts)
@@ -205,7 +239,9 @@ def timeline(rows: Sequence[Mapping[str, Any]], words: Words) -> Markup:
     for i, (name, seconds) in enumerate(known):
         width = WIDE * seconds / total
         tip = element("title", f"{name}: {seconds:.3g} s")
-        parts.append(element("rect", tip, class_=f"part part{i % 6}", x=at, y=2, width=max(0.0, width - 2), height=28, rx=3))
+        parts.append(
+            element("rect", tip, class_=f"part part{i % 6}", x=at, y=2, width=max(0.0, width - 2), height=28, rx=3)
+        )
         if width > text_width(name, 11) + 12:
             parts.append(element("text", name, class_="onpart", x=at + width / 2 - 1, y=20, text_anchor="middle"))
         at += width

@@ -69,7 +69,11 @@ def _rows(part: Any, names: Sequence[str]) -> list[dict[str, Any]] | None:
     label, value = names if names[0] != "rows" else ("value", "rows")
     if not isinstance(part, list):
         return None
-    good = [row for row in part if isinstance(row, dict) and row.get(label) is not None and number(row.get(value)) is not None]
+    good = [
+        row
+        for row in part
+        if isinstance(row, dict) and row.get(label) is not None and number(row.get(value)) is not None
+    ]
     return good or None
 
 

@@ -25,8 +25,12 @@ def _curves(extras: Mapping[str, Any], words: Words) -> list[dict[str, str]]:
     found = []
     if roc := extras.get("roc"):
         area = number(roc.get("auc"))
-        svg = charts.curve(list(zip(roc["fpr"], roc["tpr"], strict=True)), _words(words, "h.roc", "desc.roc", "x.fpr", "y.tpr"),
-                           chance=[(0, 0), (1, 1)], note="" if area is None else words("note.auc", value=show(area)))
+        svg = charts.curve(
+            list(zip(roc["fpr"], roc["tpr"], strict=True)),
+            _words(words, "h.roc", "desc.roc", "x.fpr", "y.tpr"),
+            chance=[(0, 0), (1, 1)],
+            note="" if area is None else words("note.auc", value=show(area)),
+        )
         found += _figure(words, "h.roc", "desc.roc", svg)
     if pr := extras.get("pr"):
         area, base = number(pr.get("ap")), number(pr.get("base"))
@@ -93,20 +97,33 @@ def learned(extras: Mapping[str, Any], words: Words, higher: bool) -> list[dict[
                          charts.bars(top, _words(words, "h.importance", "desc.importance"), label="feature"))
     if rows := extras.get("learning_curve"):
         text = _words(words, "h.learning", "desc.learning", "x.training_rows")
-        found += _figure(words, "h.learning", "desc.learning", charts.learning(rows, text), _advice(rows, words, higher))
+        found += _figure(
+            words, "h.learning", "desc.learning", charts.learning(rows, text), _advice(rows, words, higher)
+        )
     if part := extras.get("overfit"):
         gap = number(part.get("gap"))
-        text = _words(words, "h.overfit", "desc.overfit") | {"train": words("overfit.train"), "valid": words("overfit.valid")}
+        text = _words(words, "h.overfit", "desc.overfit") | {
+            "train": words("overfit.train"),
+            "valid": words("overfit.valid"),
+        }
         found += _figure(words, "h.overfit", "desc.overfit", charts.dumbbell(part["train"], part["valid"], text),
                          "" if gap is None else words("overfit.gap", gap=show(gap)))
     if rows := extras.get("regularisers"):
         named = [row | {"name": _setting(row)} for row in rows[:_MOST_BARS]]
-        found += _figure(words, "h.regularisers", "desc.regularisers",
-                         charts.bars(named, _words(words, "h.regularisers", "desc.regularisers"), label="name", value="effect"))
+        found += _figure(
+            words,
+            "h.regularisers",
+            "desc.regularisers",
+            charts.bars(named, _words(words, "h.regularisers", "desc.regularisers"), label="name", value="effect"),
+        )
     return found
 
 
 def _setting(row: Mapping[str, Any]) -> str:
     settings = row.get("with")
-    values = [f"{v:.3g}" if number(v) is not None else str(v) for v in settings.values()] if isinstance(settings, Mapping) else []
+    values = (
+        [f"{v:.3g}" if number(v) is not None else str(v) for v in settings.values()]
+        if isinstance(settings, Mapping)
+        else []
+    )
     return f"{row['name']} = {values[0]}" if len(values) == 1 else str(row["name"])

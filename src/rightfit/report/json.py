@@ -145,13 +145,13 @@ def write_whole(path: Path, content: str) -> Path:
 
 
 def write_json(decision: Decision | Mapping[str, Any], folder: str | Path) -> Path:
-    """Write decision.json into a folder, atomically; give its path. Raises UsageError for a folder that can't be written."""
+    """Write decision.json into a folder, atomically; give its path. Raises UsageError."""
     data = to_json(decision) if isinstance(decision, Decision) else clean(decision)
     return write_whole(Path(folder) / FILE, text(data))
 
 
 def read(folder: str | Path) -> dict[str, Any]:
-    """The decision of a run folder, or of the decision.json given itself. Raises UsageError or DataError, one sentence."""
+    """The decision of a run folder, or of a decision.json given itself. Raises UsageError or DataError."""
     path = Path(folder)
     path = path / FILE if path.is_dir() else path
     try:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rightfit.records import Decision
-from rightfit.report import view
+from rightfit.report import board, view
 from rightfit.report.extras import number, usable
 from rightfit.report.json import to_json
 from rightfit.report.svg import show
@@ -55,15 +55,26 @@ def summary(decision: Decision | Mapping[str, Any], *, language: str = "en", pat
     lines = [words.join([_plain(said["line"]), *said["more"]])]
     if data["status"] == "infeasible" and (data.get("nearest") or {}).get("would_take"):
         lines.append(str(data["nearest"]["would_take"]))
-    asked = view.limits(data, extras, words, higher)
+    asked = board.limits(data, extras, words, higher)
     if asked:
         lines += ["", words("h.limits") + ":"]
         lines += _aligned([[f"{'✓' if r['met'] else '✗'} {r['name']}", r["value"], f"({r['asked']})"] for r in asked])
-    best = view.leaderboard(data, words, higher)["rows"][:5]
+    best = board.leaderboard(data, words, higher)["rows"][:5]
     if best:
         lines += ["", words("h.leaderboard") + ":"]
-        lines += _aligned([[f"{r['place']}. {r['name']}", r["value"], f"[{r['range']}]" if r["range"] else "", r["latency_p95_ms"],
-                            r["size_mib"], " ".join(f"({word})" for _, word in r["tags"])] for r in best])
+        lines += _aligned(
+            [
+                [
+                    f"{r['place']}. {r['name']}",
+                    r["value"],
+                    f"[{r['range']}]" if r["range"] else "",
+                    r["latency_p95_ms"],
+                    r["size_mib"],
+                    " ".join(f"({word})" for _, word in r["tags"]),
+                ]
+                for r in best
+            ]
+        )
     if path:
         lines += ["", words("summary.report", path=path)]
     return "\n".join(_printable(line) for line in lines) + "\n"
@@ -74,7 +85,9 @@ def _pipeline(task: Mapping[str, Any]) -> str:
     problem, modality = str(task.get("problem") or ""), str(task.get("modality") or "tabular")
     if problem in ("binary", "multiclass", "multilabel"):
         return f"{modality}-classification"
-    return {"forecasting": "time-series-forecasting", "detection": "object-detection"}.get(problem, f"{modality}-{problem}")
+    return {"forecasting": "time-series-forecasting", "detection": "object-detection"}.get(
+        problem, f"{modality}-{problem}"
+    )
 
 
 def _front_matter(data: Mapping[str, Any], extras: Mapping[str, Any]) -> str:
@@ -83,8 +96,13 @@ def _front_matter(data: Mapping[str, Any], extras: Mapping[str, Any]) -> str:
     pipeline, metric = _pipeline(task), str(estimate.get("metric") or task.get("metric") or "")
     target = task.get("target")
     name = f"rightfit-{', '.join(map(str, target)) if isinstance(target, list) else target or 'model'}"
-    head: dict[str, Any] = {"library_name": "rightfit", "pipeline_tag": pipeline, "tags": ["rightfit", pipeline], "metrics": [metric]}
-    value = view.value_of(estimate)
+    head: dict[str, Any] = {
+        "library_name": "rightfit",
+        "pipeline_tag": pipeline,
+        "tags": ["rightfit", pipeline],
+        "metrics": [metric],
+    }
+    value = board.value_of(estimate)
     if data["status"] == "chosen" and value is not None:
         data_name = str(extras.get("data") or "private")
         head["model-index"] = [{"name": name, "results": [{
@@ -101,10 +119,17 @@ def model_card(decision: Decision | Mapping[str, Any], *, language: str = "en") 
     shown = view.context(data, words)
     task = shown["extras"].get("task", {})
     rows, features = number(task.get("rows")), number(task.get("features"))
-    measured = [(words.name(name), figure(name, value)) for name, one in data["measured"].items() if (value := number(one)) is not None]
-    table = [[r["name"], r["value"], r["range"], r["latency_p95_ms"], r["size_mib"]] for r in shown["leaderboard"]["rows"][:5]]
+    measured = [
+        (words.name(name), figure(name, value))
+        for name, one in data["measured"].items()
+        if (value := number(one)) is not None
+    ]
+    table = [
+        [r["name"], r["value"], r["range"], r["latency_p95_ms"], r["size_mib"]]
+        for r in shown["leaderboard"]["rows"][:5]
+    ]
     text = environment().get_template("model_card.md.j2").render(
-        **shown, head=_front_matter(data, shown["extras"]), measured=measured, table=table, md=_markdown, plain=_plain,
+        **shown, head=_front_matter(data, shown["extras"]), measured=measured, table=table, md=_markdown, plain=_plain, printable=_printable,
         size=words("card.rows", rows=f"{rows:,.0f}", features=f"{features or 0:,.0f}") if rows else "", show=show)
     return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
 

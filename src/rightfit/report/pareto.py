@@ -15,7 +15,7 @@ _W, _H = 880, 420
 
 @frozen
 class Point:
-    """One candidate: latency in ms (> 0), quality in the metric's unit, size in MiB or None, and what to say about it."""
+    """One candidate: latency in ms (> 0), quality in the metric's unit, size in MiB or None, a tip."""
 
     name: str
     latency: float
@@ -34,7 +34,9 @@ def _hits(box: Box, others: Iterable[Box]) -> bool:
     return any(left < r and l < right and top < b and t < bottom for l, t, r, b in others)  # noqa: E741
 
 
-def place(points: Sequence[tuple[float, float, float, str]], room: Box, lines: Sequence[Box] = ()) -> list[tuple[float, float, str] | None]:
+def place(
+    points: Sequence[tuple[float, float, float, str]], room: Box, lines: Sequence[Box] = ()
+) -> list[tuple[float, float, str] | None]:
     """Where each label goes: (x, baseline y, text-anchor) beside its circle, or None where no place is free.
 
     Points are (x, y, radius, text), the most important first. Greedy over eight positions; no label touches another
@@ -103,22 +105,32 @@ def pareto(points: Sequence[Point], words: Mapping[str, str], *, higher: bool, m
     if floor is not None:
         at = y.at(floor)
         lines.append((x.start, at - 2, x.end, at + 2))
-        parts.append(element("rect", class_="beyond", x=x.start, y=at, width=x.end - x.start, height=max(0.0, _H - 50 - at)))
+        parts.append(
+            element("rect", class_="beyond", x=x.start, y=at, width=x.end - x.start, height=max(0.0, _H - 50 - at))
+        )
         parts.append(element("line", class_="limit", x1=x.start, x2=x.end, y1=at, y2=at))
         parts.append(element("text", words["floor"], class_="note", x=x.start + 6, y=at - 6))
     parts += stairs
     largest = max((p.size or 0 for p in known), default=0)
     ranked = sorted(known, key=lambda p: (not p.chosen, not p.front, -p.quality if higher else p.quality))
-    circles = [(x.at(p.latency), y.at(p.quality), _radius(p.size, largest) + (4 if p.chosen else 0), shorten(p.name, 170))
-               for p in ranked]
+    circles = [
+        (x.at(p.latency), y.at(p.quality), _radius(p.size, largest) + (4 if p.chosen else 0), shorten(p.name, 170))
+        for p in ranked
+    ]
     for p, (cx, cy, r, _) in sorted(zip(ranked, circles, strict=True), key=lambda one: -one[1][2]):
         kind = "chosen" if p.chosen else "onfront" if p.front else "other"
         if p.chosen:
             parts.append(element("circle", class_="ring", cx=cx, cy=cy, r=r))
         parts.append(element("circle", element("title", p.tip or p.name), class_=f"bubble {kind}", cx=cx, cy=cy,
                              r=r - 4 if p.chosen else r, data_name=p.name))
-    for p, spot, (_, _, _, name) in zip(ranked, place(circles, (x.start, 30, x.end + 20, _H - 52), lines), circles, strict=True):
+    for p, spot, (_, _, _, name) in zip(
+        ranked, place(circles, (x.start, 30, x.end + 20, _H - 52), lines), circles, strict=True
+    ):
         if spot:
-            parts.append(element("text", name, class_="pin strong" if p.chosen else "pin", x=spot[0], y=spot[1], text_anchor=spot[2]))
+            parts.append(
+                element(
+                    "text", name, class_="pin strong" if p.chosen else "pin", x=spot[0], y=spot[1], text_anchor=spot[2]
+                )
+            )
     return drawing(_W, _H, words["title"], words["desc"], *parts)
 

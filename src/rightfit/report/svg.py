@@ -122,7 +122,9 @@ def _log_ticks(low: float, high: float) -> list[tuple[float, str]]:
     return [(v, f"{v:g}" if 1e-4 <= v < 1e6 else f"{v:.0e}") for v in values if low * 0.999 <= v <= high * 1.001]
 
 
-def axis(values: Iterable[float | None], start: float, end: float, *, log: bool = False, pad: float = 0.06) -> Axis | None:
+def axis(
+    values: Iterable[float | None], start: float, end: float, *, log: bool = False, pad: float = 0.06
+) -> Axis | None:
     """An axis that shows every value with a little air around, or None where there is none to show."""
     shown = [v for v in values if v is not None and (v > 1e-12 or not log)]
     if not shown:

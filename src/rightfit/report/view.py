@@ -2,45 +2,25 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from markupsafe import Markup, escape
 
 from rightfit.errors import UnknownName
 from rightfit.report import charts
+from rightfit.report.board import Json, brief, failed, label, leaderboard, limits, plane, value_of
 from rightfit.report.extras import number, usable
 from rightfit.report.figures import diagnostics, learned
 from rightfit.report.json import clean
-from rightfit.report.pareto import Point, pareto
-from rightfit.report.svg import Axis, axis, show
+from rightfit.report.svg import show
 from rightfit.report.wording import DASH, Words, figure
 
-MOST_ROWS, MOST_FINDINGS, MOST_TEXT = 50, 100, 600
-_RAN = ("ok", "pruned")
-Json = Mapping[str, Any]
-
-
-def value_of(record: Any) -> float | None:
-    """The metric's value in a trial, an estimate or a baseline, whichever way it is held."""
-    if not isinstance(record, Mapping):
-        return number(record)
-    inner = record.get("metric")
-    found = number(record.get("value"))
-    return found if found is not None else value_of(inner) if isinstance(inner, Mapping | float | int) else None
-
-
-def label(record: Json | None) -> str:
-    """What a candidate is called in a sentence: its name, with its family where the name does not tell."""
-    if not record:
-        return DASH
-    name, family = str(record.get("name") or ""), str(record.get("family") or "")
-    return f"{family} ({name})" if family and name and not name.startswith(family) else name or family or DASH
+MOST_FINDINGS = 100
 
 
 def higher_is_better(data: Json, extras: Json) -> bool:
-    """The metric's direction: as `extras` says, else as `rightfit.metrics` or a limit on it says, else estimate against baseline."""
+    """The metric's direction: as `extras` says, else as the metric or a limit says, else estimate against baseline."""
     if isinstance(extras.get("higher_is_better"), bool):
         return bool(extras["higher_is_better"])
     metric = str(data["task"].get("metric") or "")
@@ -59,11 +39,6 @@ def higher_is_better(data: Json, extras: Json) -> bool:
     return mine is None or base_value is None or mine >= base_value
 
 
-def _text(value: Any) -> str:
-    text = value if isinstance(value, str) else "" if value is None else json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= MOST_TEXT else text[:MOST_TEXT - 1] + "…"
-
-
 def verdict(data: Json, words: Words) -> dict[str, Any]:
     """The decision in one sentence, and those that qualify it."""
     chosen, nearest, estimate = data.get("chosen"), data.get("nearest") or {}, data.get("estimate") or {}
@@ -78,7 +53,9 @@ def verdict(data: Json, words: Words) -> dict[str, Any]:
         elif low is None or high is None:
             line = words.rich("verdict.chosen_plain", name=name, metric=metric, value=show(value))
         else:
-            line = words.rich("verdict.chosen", name=name, metric=metric, value=show(value), low=show(low), high=show(high))
+            line = words.rich(
+                "verdict.chosen", name=name, metric=metric, value=show(value), low=show(low), high=show(high)
+            )
         missed = [words.name(one["name"]) for one in data["limits"] if not one["met"]]
         if data["limits"]:
             more.append(words("verdict.some_missed", names=", ".join(missed)) if missed else words("verdict.all_met"))
@@ -97,108 +74,6 @@ def verdict(data: Json, words: Words) -> dict[str, Any]:
     return {"line": line, "more": more}
 
 
-def limits(data: Json, extras: Json, words: Words, higher: bool) -> list[dict[str, Any]]:
-    """One row for each limit: what was asked, what was measured, whether it is met, and the gauge."""
-    senses = {one.get("name"): one.get("sense") for one in extras.get("task", {}).get("limits", [])}
-    rows = []
-    for one in data["limits"]:
-        name, limit, value = str(one["name"]), number(one["limit"]), number(one["value"])
-        known = senses.get(name)
-        at_least = known == "at_least" if known else name.endswith("_per_s") or ("_mi" not in name and "_ms" not in name and higher)
-        title = words.name(name)
-        asked = words("at_least" if at_least else "at_most", value=figure(name, limit))
-        gauge = Markup("") if limit is None else charts.gauge(value, limit, at_least, f"{title}: {figure(name, value)}", one["met"])
-        rows.append({"name": title, "asked": asked, "met": bool(one["met"]), "gauge": gauge,
-                     "value": words("unknown") if value is None else figure(name, value)})
-    return rows
-
-
-def _spread(values: Sequence[float], higher: bool) -> tuple[float, float]:
-    """The range worth drawing: a few hopeless candidates must not press the others together."""
-    ranked = sorted(values, reverse=higher)
-    keep = ranked[:max(2, -(-3 * len(ranked) // 4))]
-    reach = abs(keep[-1] - keep[0]) * 2.5
-    close = [v for v in ranked if reach == 0 or abs(v - keep[0]) <= reach]
-    return min(close), max(close)
-
-
-def ranked_trials(data: Json, higher: bool) -> list[Json]:
-    """Trials that gave a value, finished ones first, the best on top."""
-    known = [(one, value) for one in data["trials"] if one["state"] in _RAN and (value := value_of(one)) is not None]
-    return [one for one, _ in sorted(known, key=lambda pair: (pair[0]["state"] != "ok", -pair[1] if higher else pair[1]))]
-
-
-def _scale(rows: Sequence[Json], baseline: float | None, higher: bool) -> Axis | None:
-    values = [v for row in rows if row["state"] == "ok" and (v := value_of(row)) is not None]
-    if not values:
-        return None
-    low, high = _spread(values, higher)
-    ends = [end for row in rows for side in ("low", "high") if (end := number(row["metric"].get(side))) is not None]
-    reach = (high - low) or 1.0
-    near = [v for v in [*ends, *([] if baseline is None else [baseline])] if low - reach <= v <= high + reach]
-    return axis([low, high, *near], 6, 194)
-
-
-def leaderboard(data: Json, words: Words, higher: bool) -> dict[str, Any]:
-    """Rows of the leaderboard with their interval bars on one scale."""
-    ranked = ranked_trials(data, higher)
-    best = ranked[:MOST_ROWS]
-    base_name, base = (data["baseline"] or {}).get("name"), value_of(data["baseline"] or {})
-    chosen, nearest = ((data.get(one) or {}).get("name") for one in ("chosen", "nearest"))
-    scale, rows = _scale(best, base, higher), []
-    more = (data.get("extras") or {}).get("trials") or {}
-    for place, row in enumerate(best, 1):
-        name = row["name"]
-        tied = name in data["ties"] or bool((more.get(name) or {}).get("tied"))
-        front = name in data["front"] or bool((more.get(name) or {}).get("on_front"))
-        tags = [tag for tag, on in (("chosen", name == chosen), ("nearest", name == nearest), ("tied", tied and name != chosen),
-                                    ("front", front), ("baseline", name == base_name)) if on]
-        low, high = (number(row["metric"].get(side)) for side in ("low", "high"))
-        value = value_of(row) or 0.0
-        title = f"{name}: {show(value)}" + (f" [{show(low)}, {show(high)}]" if low is not None and high is not None else "")
-        kind = "chosen" if name == chosen else "" if row["state"] == "ok" else "faint"
-        rows.append({"place": place, "name": name, "family": row["family"], "tags": [(t, words(f"tag.{t}")) for t in tags],
-                     "state": "" if row["state"] == "ok" else words(f"state.{row['state']}"), "value": show(value),
-                     "range": "" if low is None or high is None else f"{show(low)} {DASH} {show(high)}",
-                     "bar": charts.interval(row["metric"], scale, base, title, kind), "chosen": name == chosen,
-                     **{n: figure(n, number(row.get(n))) for n in ("latency_p95_ms", "memory_mib", "size_mib", "fit_s")}})
-    return {"rows": rows, "more": max(0, len(ranked) - len(rows))}
-
-
-def plane(data: Json, extras: Json, words: Words, higher: bool) -> dict[str, Any]:
-    """The Pareto plot, and what the sliders need."""
-    code, marked = str(data["task"].get("metric") or ""), data.get("chosen") or data.get("nearest") or {}
-    metric = words.name(code)
-    rows = [r for r in ranked_trials(data, higher)[:MOST_ROWS] if r["state"] == "ok"]
-    more = extras.get("trials", {})
-    points = [Point(name=str(r["name"]), latency=latency, quality=value_of(r) or 0.0, size=number(r.get("size_mib")),
-                    chosen=r["name"] == marked.get("name"),
-                    front=r["name"] in data["front"] or bool((more.get(r["name"]) or {}).get("on_front")),
-                    tip=f"{r['name']}: {metric} {show(value_of(r) or 0.0)}, {figure('_ms', latency)}, "
-                        f"{figure('size_mib', number(r.get('size_mib')))}")
-              for r in rows if (latency := number(r.get("latency_p95_ms"))) is not None and latency > 0]
-    if len(points) < 2:
-        return {}
-    low, high = _spread([p.quality for p in points], higher)
-    near = [p for p in points if p.chosen or low <= p.quality <= high]
-    asked = {one["name"]: number(one["limit"]) for one in data["limits"]}
-    latency, floor = asked.get("latency_p95_ms"), asked.get(code)
-    text = {"title": words("h.pareto"), "desc": words("pareto.desc", n=len(near), metric=metric, name=label(marked)),
-            "x": words("x.latency"), "y": metric, "limit": "≤ " + figure("_ms", latency),
-            "floor": f"{'≥' if higher else '≤'} {figure(metric, floor)}"}
-    svg = pareto(near, text, higher=higher, max_latency=latency, floor=floor)
-    sliders = [{"n": p.name, "v": p.quality, "s": show(p.quality), "l": p.latency, "z": p.size, "m": number(r.get("memory_mib"))}
-               for p, r in ((p, next(r for r in rows if r["name"] == p.name)) for p in points)]
-    return {"svg": svg, "far": len(points) - len(near), "sliders": {"higher": higher, "metric": metric, "rows": sliders}}
-
-
-def failed(data: Json, words: Words) -> list[dict[str, str]]:
-    """Every candidate that did not run to its end, with the reason."""
-    return [{"name": str(one["name"]), "family": str(one.get("family") or ""), "reason": _text(one.get("error")) or DASH,
-             "state": words(f"state.{one['state']}") if f"state.{one['state']}" in words else str(one["state"])}
-            for one in data["trials"] if one["state"] not in _RAN or value_of(one) is None]
-
-
 def findings(data: Json, extras: Json, words: Words) -> dict[str, Any]:
     """The audit's findings, the worst first, each with its consequence and the measured effect."""
     order = ("severe", "ask", "warning", "info")
@@ -207,11 +82,15 @@ def findings(data: Json, extras: Json, words: Words) -> dict[str, Any]:
     for i, one in enumerate(data["findings"]):
         effect = more[i].get("effect") if i < len(more) and isinstance(more[i], Mapping) else one.get("effect")
         severity = one["severity"] if one["severity"] in order else "info"
-        rows.append({"code": _text(one["code"]), "severity": severity, "word": words(f"severity.{severity}"),
-                     "column": _text(one.get("column")), "evidence": _text(one["evidence"]),
-                     "consequence": _text(one["consequence"]), "effect": _text(effect)})
+        rows.append({"code": brief(one["code"]), "severity": severity, "word": words(f"severity.{severity}"),
+                     "column": brief(one.get("column")), "evidence": brief(one["evidence"]),
+                     "consequence": brief(one["consequence"]), "effect": brief(effect)})
     rows.sort(key=lambda row: order.index(row["severity"]))
-    return {"rows": rows[:MOST_FINDINGS], "more": max(0, len(rows) - MOST_FINDINGS), "effects": any(r["effect"] for r in rows)}
+    return {
+        "rows": rows[:MOST_FINDINGS],
+        "more": max(0, len(rows) - MOST_FINDINGS),
+        "effects": any(r["effect"] for r in rows),
+    }
 
 
 def estimate(data: Json, extras: Json, words: Words) -> dict[str, Any]:
@@ -220,7 +99,9 @@ def estimate(data: Json, extras: Json, words: Words) -> dict[str, Any]:
     lines: list[str] = []
     method, n = found.get("method"), number(found.get("n"))
     if method:
-        lines.append(words("estimate.method_n", method=method, n=f"{n:,.0f}") if n else words("estimate.method", method=method))
+        lines.append(
+            words("estimate.method_n", method=method, n=f"{n:,.0f}") if n else words("estimate.method", method=method)
+        )
     elif n:
         lines.append(words("estimate.n", n=f"{n:,.0f}"))
     if (value := value_of(base)) is not None:
@@ -228,12 +109,24 @@ def estimate(data: Json, extras: Json, words: Words) -> dict[str, Any]:
     if test := extras.get("test"):
         inside = test.get("inside")
         key = "test.plain" if inside is None else "test.inside" if inside else "test.outside"
-        lines.append(words(key, metric=words.name(str(test.get("metric") or found.get("metric") or "")), value=show(test["value"]),
-                           rows=f"{number(test.get('rows')) or 0:,.0f}"))
+        lines.append(
+            words(
+                key,
+                metric=words.name(str(test.get("metric") or found.get("metric") or "")),
+                value=show(test["value"]),
+                rows=f"{number(test.get('rows')) or 0:,.0f}",
+            )
+        )
     if leaks := extras.get("with_leaks"):
-        lines.append(words("leaks.line", metric=words.name(str(leaks.get("metric") or found.get("metric") or "")), value=show(leaks["value"])))
+        lines.append(
+            words(
+                "leaks.line",
+                metric=words.name(str(leaks.get("metric") or found.get("metric") or "")),
+                value=show(leaks["value"]),
+            )
+        )
         if leaks.get("columns"):
-            lines.append(words("leaks.columns", columns=_text(", ".join(map(str, leaks["columns"])))))
+            lines.append(words("leaks.columns", columns=brief(", ".join(map(str, leaks["columns"])))))
     return {"lines": lines, "outside": bool(extras.get("test") and extras["test"].get("inside") is False)}
 
 
@@ -258,7 +151,7 @@ def pairs(record: Any) -> list[tuple[str, str]]:
     """A mapping as rows of two texts, empty values left out."""
     if not isinstance(record, Mapping):
         return []
-    return [(str(k), _text(v)) for k, v in record.items() if v not in (None, "", [], {})]
+    return [(str(k), brief(v)) for k, v in record.items() if v not in (None, "", [], {})]
 
 
 def spent(data: Json, words: Words) -> str:
@@ -277,33 +170,53 @@ def context(data: Json, words: Words) -> dict[str, Any]:
     higher = higher_is_better(data, extras)
     target, metric = data["task"].get("target"), str(data["task"].get("metric") or "")
     chosen, nearest = data.get("chosen"), data.get("nearest") or {}
-    reproduce = [(words("reproduce.data"), _text(extras.get("data"))), (words("reproduce.created"), _text(extras.get("created"))),
-                 (words("reproduce.seed"), _text(data.get("seed"))),
-                 (words("reproduce.machine"), ", ".join(f"{k} {v}" for k, v in pairs(data.get("machine")))),
-                 (words("reproduce.versions"), ", ".join(f"{k} {v}" for k, v in pairs(data.get("versions"))))]
+    reproduce = [
+        (words("reproduce.data"), brief(extras.get("data"))),
+        (words("reproduce.created"), brief(extras.get("created"))),
+        (words("reproduce.seed"), brief(data.get("seed"))),
+        (words("reproduce.machine"), ", ".join(f"{k} {v}" for k, v in pairs(data.get("machine")))),
+        (words("reproduce.versions"), ", ".join(f"{k} {v}" for k, v in pairs(data.get("versions")))),
+    ]
     return {
-        "t": words, "metric": words.name(metric), "status": data["status"], "extras": extras, "left_out": ", ".join(bad),
+        "t": words,
+        "metric": words.name(metric),
+        "status": data["status"],
+        "extras": extras,
+        "left_out": ", ".join(bad),
         "target": ", ".join(map(str, target)) if isinstance(target, list) else str(target or ""),
-        "verdict": verdict(data, words), "tiles": tiles(data, words), "why": [_text(one) for one in data.get("why") or []],
+        "verdict": verdict(data, words),
+        "tiles": tiles(data, words),
+        "why": [brief(one) for one in data.get("why") or []],
         "limits": limits(data, extras, words, higher),
-        "measured_on": label(nearest) if nearest and not chosen else "", "estimate": estimate(data, extras, words),
-        "leaderboard": leaderboard(data, words, higher), "plane": plane(data, extras, words, higher),
-        "failed": failed(data, words), "rejected": [(str(r["name"]), _text(r["reason"])) for r in data["rejected"]],
-        "diagnostics": diagnostics(extras, words), "learned": learned(extras, words, higher),
-        "findings": findings(data, extras, words), "change": [_text(one) for one in data["what_would_change"]],
-        "nearest": _nearest(nearest, words), "questions": [_text(one) for one in extras.get("questions", [])],
-        "understood": pairs(extras.get("reasons")), "spent": spent(data, words),
-        "timeline": charts.timeline(extras.get("phases", []), {"title": words("h.phases"), "desc": words("desc.phases")}),
+        "measured_on": label(nearest) if nearest and not chosen else "",
+        "estimate": estimate(data, extras, words),
+        "leaderboard": leaderboard(data, words, higher),
+        "plane": plane(data, extras, words, higher),
+        "failed": failed(data, words),
+        "rejected": [(str(r["name"]), brief(r["reason"])) for r in data["rejected"]],
+        "diagnostics": diagnostics(extras, words),
+        "learned": learned(extras, words, higher),
+        "findings": findings(data, extras, words),
+        "change": [brief(one) for one in data["what_would_change"]],
+        "nearest": _nearest(nearest, words),
+        "questions": [brief(one) for one in extras.get("questions", [])],
+        "understood": pairs(extras.get("reasons")),
+        "spent": spent(data, words),
+        "timeline": charts.timeline(
+            extras.get("phases", []), {"title": words("h.phases"), "desc": words("desc.phases")}
+        ),
         "phases": [(str(one["name"]), figure("_s", number(one["seconds"]))) for one in extras.get("phases", [])],
-        "chosen": label(chosen) if chosen else "", "params": pairs((chosen or {}).get("params")),
+        "chosen": label(chosen) if chosen else "",
+        "params": pairs((chosen or {}).get("params")),
         "steps": [_step(one) for one in (chosen or {}).get("steps") or []],
-        "command": _text(extras.get("command")), "reproduce": [(k, v) for k, v in reproduce if v],
+        "command": brief(extras.get("command")),
+        "reproduce": [(k, v) for k, v in reproduce if v],
     }
 
 
 def _step(step: Any) -> tuple[str, str]:
     if not isinstance(step, Mapping):
-        return _text(step), ""
+        return brief(step), ""
     return str(step.get("name") or ""), ", ".join(f"{k}={v}" for k, v in pairs(step.get("params")))
 
 
@@ -313,13 +226,26 @@ def _nearest(nearest: Json, words: Words) -> list[str]:
     lines = [words("nearest.line", name=label(nearest))]
     if nearest.get("binding"):
         lines.append(words("nearest.binding", names=", ".join(words.name(str(one)) for one in nearest["binding"])))
-    return [*lines, _text(nearest["would_take"])] if nearest.get("would_take") else lines
+    return [*lines, brief(nearest["would_take"])] if nearest.get("would_take") else lines
 
 
 def complete(data: Json) -> dict[str, Any]:
     """The object with every stable field present, so that a decision.json of an older minor version still shows."""
-    empty: dict[str, Any] = {"status": "infeasible", "task": {}, "estimate": {}, "measured": {}, "limits": [], "ties": [], "front": [],
-                             "baseline": {}, "trials": [], "rejected": [], "findings": [], "what_would_change": [], "extras": {}}
+    empty: dict[str, Any] = {
+        "status": "infeasible",
+        "task": {},
+        "estimate": {},
+        "measured": {},
+        "limits": [],
+        "ties": [],
+        "front": [],
+        "baseline": {},
+        "trials": [],
+        "rejected": [],
+        "findings": [],
+        "what_would_change": [],
+        "extras": {},
+    }
     return empty | {k: v for k, v in dict(clean(data)).items() if v is not None}
 
 

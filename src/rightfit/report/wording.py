@@ -77,7 +77,13 @@ def figure(name: str, value: float | None) -> str:
     if name.endswith("_ms"):
         return units.show_seconds(value / 1e3)
     if name.endswith("_mib"):
-        return f"{value * 1024:.3g} KiB" if 0 < value < 0.1 else f"{value:,.0f} MiB" if value >= 100 else f"{value:.3g} MiB"
+        return (
+            f"{value * 1024:.3g} KiB"
+            if 0 < value < 0.1
+            else f"{value:,.0f} MiB"
+            if value >= 100
+            else f"{value:.3g} MiB"
+        )
     if name.endswith("_per_s"):
         return f"{value:,.0f}/s" if value >= 100 else f"{value:.3g}/s"
     if name.endswith("_s"):
