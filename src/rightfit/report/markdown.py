@@ -12,7 +12,6 @@ from rightfit.records import Decision
 from rightfit.report import board, view
 from rightfit.report.extras import number, usable
 from rightfit.report.json import to_json
-from rightfit.report.svg import show
 from rightfit.report.wording import Words, figure
 
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ufeff]")
@@ -128,9 +127,10 @@ def model_card(decision: Decision | Mapping[str, Any], *, language: str = "en") 
         [r["name"], r["value"], r["range"], r["latency_p95_ms"], r["size_mib"]]
         for r in shown["leaderboard"]["rows"][:5]
     ]
-    text = environment().get_template("model_card.md.j2").render(
-        **shown, head=_front_matter(data, shown["extras"]), measured=measured, table=table, md=_markdown, plain=_plain, printable=_printable,
-        size=words("card.rows", rows=f"{rows:,.0f}", features=f"{features or 0:,.0f}") if rows else "", show=show)
+    size = words("card.rows", rows=f"{rows:,.0f}", features=f"{features or 0:,.0f}") if rows else ""
+    shown |= {"head": _front_matter(data, shown["extras"]), "measured": measured, "table": table, "size": size}
+    template = environment().get_template("model_card.md.j2")
+    text = template.render(**shown, md=_markdown, plain=_plain, printable=_printable)
     return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from rightfit.errors import UnknownName
 from rightfit.report import charts
@@ -250,8 +250,12 @@ def complete(data: Json) -> dict[str, Any]:
 
 
 def escaped(text: str) -> str:
-    """A text safe in a Markdown table or sentence: HTML, pipes, backticks and line breaks are made harmless."""
-    quiet = str(escape(" ".join(text.split())))
+    """A text safe in a Markdown table or sentence: HTML, pipes, backticks and line breaks are made harmless.
+
+    >>> escaped("a_b <i>")
+    'a\\\\_b &lt;i&gt;'
+    """
+    quiet = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     for char in "\\`*_[]|":
         quiet = quiet.replace(char, "\\" + char)
     return quiet
