@@ -124,8 +124,7 @@ def _deal_groups(groups: Any, keys: Rows, n_folds: int, rng: np.random.Generator
     large = sizes > max(0.01 * len(keys), 1)
     small = np.flatnonzero(~large)
     small = small[np.lexsort((rng.random(len(small)), -sizes[small], middle[small]))]
-    fold_of[small] = _hands(len(small), n_folds, rng, False)
-    load = np.bincount(fold_of[small], weights=sizes[small], minlength=n_folds)
+    load = np.zeros(n_folds)
     strata, stratum = np.unique(middle, return_inverse=True)
     by_key = np.zeros((n_folds, min(len(strata), 1000)))
     for group in sorted(np.flatnonzero(large), key=lambda g: (-sizes[g], g)):
@@ -134,9 +133,10 @@ def _deal_groups(groups: Any, keys: Rows, n_folds: int, rng: np.random.Generator
         fold_of[group] = best
         load[best] += sizes[group]
         by_key[best, column] += sizes[group]
-    # With few groups a fold can stay empty; numbering the used ones keeps every fold filled.
-    used = np.unique(fold_of)
-    return np.asarray(np.searchsorted(used, fold_of)[of_row], dtype=np.int64)
+    # Starting with the emptiest fold fills every one, however few groups there are.
+    emptiest = np.lexsort((rng.random(n_folds), load))
+    fold_of[small] = emptiest[np.arange(len(small)) % n_folds]
+    return np.asarray(fold_of[of_row], dtype=np.int64)
 
 
 def _windows(data: Dataset, n_folds: int) -> list[tuple[Rows, Rows]]:
