@@ -1,8 +1,8 @@
 """The record `Metric` and the three ways to make one: from per-row figures, from per-class counts, from rankings.
 
-Every maker yields two callables: `fn` for one value, and `many`, which prepares (y, pred) once and then scores a whole
-matrix of row weights (b, n) at once. A weight is how often a row was drawn, so that bootstraps are cheap.
-What is undefined (the recall of a class without rows, the R2 of a constant) is nan; nothing warns.
+Every maker yields two callables: `fn` for one value, and `many`, which prepares (y, pred) once and then scores a
+whole matrix of row weights (b, n) at once. A weight is how often a row was drawn, so that bootstraps are cheap. What
+is undefined (the recall of a class without rows, the R2 of a constant) is nan; nothing warns.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ class Metric:
     `low`/`high`: the possible range. `many(y, pred, task)(weights (b, n)) -> (b,)`: the same for many weightings.
     `counts(Counts, task)`: the same from per-class counts, which makes thresholds searchable in one sort.
     `one_sided`: problems in which a trivial prediction is perfect (recall: everything positive), so that no threshold
-    is tuned for it alone. `pooled` False: scores are compared within a fold only (rankings), then averaged over folds.
+    is tuned for it alone. `pooled` False: scores are compared within a fold only (rankings), then averaged over
+    folds.
     """
 
     name: str

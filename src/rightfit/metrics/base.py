@@ -130,13 +130,13 @@ def labels(pred: Array, task: Task, rule: Rule | None = None) -> Array:
     pred = np.asarray(pred)
     threshold = rule.threshold if rule else ()
     if task.problem == "multilabel":
-        return (pred >= np.asarray(threshold or 0.5)).astype(np.int8)
+        return (pred.astype(float) >= np.asarray(threshold or 0.5)).astype(np.int8)
     if task.problem not in LABELS:
         raise UsageError(f"labels need a classification task; got problem={task.problem!r}.")
     if rule and rule.cost and not threshold:
         return np.asarray((pred @ np.asarray(rule.cost, float)).argmin(axis=1))
     if task.problem == "binary":
-        return np.asarray(positive(pred) >= (threshold[0] if threshold else 0.5)).astype(np.int64)
+        return np.asarray(positive(pred).astype(float) >= (threshold[0] if threshold else 0.5)).astype(np.int64)
     return np.asarray(pred.argmax(axis=1))
 
 
@@ -155,9 +155,9 @@ def score(metric: Metric | str, y: Array, pred: Array, task: Task, rule: Rule | 
           weight: Array | None = None) -> float:
     """The metric's value; nan when it is undefined on these rows, or a prediction is not finite.
 
-    y: codes (n,), 0/1 (n, k) for multilabel, or values (n,) / (n, k). pred: delivered (calibrated) predictions, (n, k)
-    probabilities or values; `rule` makes them labels where the metric needs labels. weight: (n,) or None.
-    Raises UsageError when the metric does not fit the problem.
+    y: codes (n,), 0/1 (n, k) for multilabel, or values (n,) / (n, k). pred: delivered (calibrated) predictions, (n,
+    k) probabilities or values; `rule` makes them labels where the metric needs labels. weight: (n,) or None. Raises
+    UsageError when the metric does not fit the problem.
 
     >>> task = Task(modality="tabular", problem="binary", target=("y",), metric="f1", classes=("no", "yes"))
     >>> score("roc_auc", np.array([0, 1, 1]), np.array([[0.6, 0.4], [0.7, 0.3], [0.1, 0.9]]), task)

@@ -85,7 +85,7 @@ SPEC: tuple[Metric, ...] = (
     Metric(name="roc_auc", problems=LABELS, needs="proba", low=0.0, high=1.0, pooled=False, aliases=("auc", "auroc"),
            doc="Chance that a row of the class scores above one of the rest; several classes: one against rest, mean.",
            **from_ranking(_ready_auc)),
-    Metric(name="average_precision", problems=LABELS, needs="proba", low=0.0, high=1.0, pooled=False,
+    Metric(name="average_precision", problems=LABELS, needs="proba", low=0.0, high=1.0,
            aliases=("pr_auc", "auprc", "ap", "map"),
            doc="Area under the precision-recall steps; several classes: one against rest, mean.",
            **from_ranking(_ready_precision)),
