@@ -69,7 +69,8 @@ def _loose(text: str) -> str:
 
 def _codes(values: Any, task: Task) -> Any:
     if len(task.classes) > 10_000:
-        raise DataError(f"a target must have at most 10000 classes; got {len(task.classes)} in target={task.target[0]!r}.")
+        raise DataError(f"a target must have at most 10000 classes; got {len(task.classes)} in "
+                        f"target={task.target[0]!r}.")
     exact = {canonical(c): position for position, c in enumerate(task.classes)}
     loose: dict[str, int] = {}
     clash = set()
@@ -79,16 +80,14 @@ def _codes(values: Any, task: Task) -> Any:
     texts = target_texts(values, Column(name=task.target[0], kind="categorical"))
     codes = np.full(len(texts), -1, dtype=np.int64)
     for text, rows in texts.groupby(texts, sort=False).indices.items():
-        position = exact.get(str(text))
-        if position is None and _loose(str(text)) not in clash:
-            # "<=50K." in a test part is "<=50K"
-            position = loose.get(_loose(str(text)))
-        if position is not None:
-            codes[rows] = position
+        # "<=50K." in a test part is "<=50K"
+        near = None if _loose(str(text)) in clash else loose.get(_loose(str(text)))
+        codes[rows] = exact.get(str(text), -1 if near is None else near)
     if (codes < 0).any():
         row = int(np.flatnonzero(codes < 0)[0])
         raise DataError(f"the target must hold one of {len(task.classes)} classes ({', '.join(task.classes[:5])}"
-                        f"{', ...' if len(task.classes) > 5 else ''}); got {task.target[0]}={texts.iloc[row]!r} in row={row}.")
+                        f"{', ...' if len(task.classes) > 5 else ''}); got {task.target[0]}={texts.iloc[row]!r} in "
+                        f"row={row}.")
     return codes
 
 
@@ -110,7 +109,8 @@ def _flags(columns: list[Any], task: Task) -> Any:
         for text, rows in texts.groupby(texts, sort=False).indices.items():
             word = str(text).casefold()
             if word not in TRUE | FALSE:
-                raise unreadable(Column(name=name, kind="boolean"), int(rows[0]), text, "yes or no in a multilabel target")
+                raise unreadable(Column(name=name, kind="boolean"), int(rows[0]), text, "yes or no in a multilabel "
+                                                                                        "target")
             found[rows, place] = word in TRUE
     return found
 
@@ -123,14 +123,16 @@ def _labels(values: Any, task: Task) -> Any:
     unknown = ""
     for delimiter in ([given] if 0 < len(given) <= 3 else []) + list(_DELIMITERS):
         pieces = [[canonical(piece) for piece in str(text).split(delimiter)] for text in texts]
-        wrong = next(((row, p) for row, some in enumerate(pieces) for p in some if p is not None and p not in place), None)
+        strange = ((row, p) for row, some in enumerate(pieces) for p in some if p is not None and p not in place)
+        wrong = next(strange, None)
         if wrong is None:
             found = np.zeros((len(texts), len(task.classes)), dtype=np.int8)
             for row, some in enumerate(pieces):
                 found[row, [place[p] for p in some if p is not None]] = 1
             return found
         unknown = unknown or f"{wrong[1]!r} in row={wrong[0]}"
-    raise DataError(f"every label must be one of {len(task.classes)} classes; got target={task.target[0]!r} with {unknown}.")
+    raise DataError(f"every label must be one of {len(task.classes)} classes; got target={task.target[0]!r} with "
+                    f"{unknown}.")
 
 
 def assemble(frame: Any, schema: Schema, task: Task) -> Dataset:
@@ -142,7 +144,8 @@ def assemble(frame: Any, schema: Schema, task: Task) -> Dataset:
     if labelled:
         present = target_present(frame, task, schema)
         if not present.any():
-            raise DataError(f"the target must hold values; got target={', '.join(task.target)} with all {len(frame)} missing.")
+            raise DataError(f"the target must hold values; got target={', '.join(task.target)} with all {len(frame)} "
+                            f"missing.")
         frame = frame if present.all() else frame[present].reset_index(drop=True)
     elif any(name in frame.columns for name in task.target):
         lacking = [name for name in task.target if name not in frame.columns]
@@ -184,10 +187,12 @@ def _time(frame: Any, schema: Schema, task: Task) -> Any:
         ordered = _parsed(values, column, np.int64)
         gone = ordered == np.iinfo(np.int64).min
     else:
-        raise DataError(f"the time column must hold dates or numbers; got time={task.time!r} with {column.kind} values such as "
+        raise DataError(f"the time column must hold dates or numbers; got time={task.time!r} with {column.kind} "
+                        f"values such as "
                         f"{values.iloc[0]!r}.")
     if gone.any():
-        raise DataError(f"the time column must hold a time in every row; got time={task.time!r} with {int(gone.sum())} missing, "
+        raise DataError(f"the time column must hold a time in every row; got time={task.time!r} with "
+                        f"{int(gone.sum())} missing, "
                         f"the first in row={int(np.flatnonzero(gone)[0])}.")
     return ordered
 

@@ -13,15 +13,18 @@ from rightfit.records import Finding, frozen
 
 NUMBER = r"^-?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 _SENTINELS = tuple(sign * float("9" * digits) for digits in range(2, 7) for sign in (-1, 1))
-_DATE = re.compile(r"(\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}|\d{1,2}[ -][A-Za-z]{3,9}[ -,]+\d{2,4}|[A-Za-z]{3,9} \d{1,2},? \d{4}"
+_DATE = re.compile(r"(\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}|\d{1,2}[ -][A-Za-z]{3,9}[ -,]+\d{2,4}|[A-Za-z]{3,9} \d{1,2},? "
+                   r"\d{4}"
                    r"|\d{4}年\d{1,2}月\d{1,2}日|\d{8}T\d+)([ T]*\d{1,2}:\d{2}.*)?")
-_DAYS = ("%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d", "%m/%d/%Y", "%d/%m/%Y", "%d.%m.%Y", "%d-%m-%Y", "%m-%d-%Y", "%m/%d/%y", "%d/%m/%y",
-         "%d.%m.%y", "%d %b %Y", "%d-%b-%Y", "%d-%b-%y", "%d %B %Y", "%b %d, %Y", "%B %d, %Y", "%b %d %Y", "%Y年%m月%d日")
+_DAYS = ("%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d", "%m/%d/%Y", "%d/%m/%Y", "%d.%m.%Y", "%d-%m-%Y", "%m-%d-%Y", "%m/%d/%y",
+         "%d/%m/%y", "%d.%m.%y", "%d %b %Y", "%d-%b-%Y", "%d-%b-%y", "%d %B %Y", "%b %d, %Y", "%B %d, %Y", "%b %d %Y",
+         "%Y年%m月%d日")
 _TIMES = ("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", "T%H:%M:%S", " %I:%M %p", " %I:%M:%S %p")
 _ID = frozenset({"id", "ids", "uuid", "guid", "rowid", "rowname", "rownames", "index", "idx", "unnamed", "pk"})
-_NUMBERING = frozenset({"number", "no", "nr", "num", "code", "key", "serial", "ref", "record", "row", "account", "case", "instant"})
-_ORDER = frozenset({"year", "date", "time", "datetime", "timestamp", "day", "month", "week", "hour", "minute", "second", "period",
-                    "age", "step", "quarter", "epoch"})
+_NUMBERING = frozenset({"number", "no", "nr", "num", "code", "key", "serial", "ref", "record", "row", "account",
+                        "case", "instant"})
+_ORDER = frozenset({"year", "date", "time", "datetime", "timestamp", "day", "month", "week", "hour", "minute", "second",
+                    "period", "age", "step", "quarter", "epoch"})
 _MONEY = frozenset({"fare", "price", "amount", "cost", "income", "revenue", "sales", "fee", "salary", "tax", "profit"})
 _UUID = re.compile(r"[0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
 
@@ -49,7 +52,7 @@ def tokens(name: str) -> set[str]:
 
 
 def look(name: str, values: Any, extra: Collection[str], forced: str | None) -> Seen:
-    """Look at one raw column (pandas Series); `extra` are further missing markers, `forced` a kind that the user gave."""
+    """Look at one raw column (pandas Series); `extra` are further missing markers, `forced` the user's kind."""
     import pandas as pd
 
     extra = {marker.strip() for marker in extra}
@@ -121,7 +124,8 @@ def _sentinels(name: str, finite: Any, marked: set[float]) -> tuple[tuple[str, .
             text = canonical(value) or ""
             if sure:
                 applied.append(text)
-            findings.append(_marker(name, {text: count}, len(finite), applied=sure, severity="warning" if sure else "ask",
+            findings.append(_marker(name, {text: count}, len(finite), applied=sure,
+                                    severity="warning" if sure else "ask",
                                     reason=f"the other values lie in {low:g}..{high:g}"))
             rest = others if sure else rest
     return tuple(applied), findings
@@ -130,7 +134,8 @@ def _sentinels(name: str, finite: Any, marked: set[float]) -> tuple[tuple[str, .
 def _marker(name: str, counts: dict[str, int], rows: int, *, applied: bool, severity: Any, reason: str = "") -> Finding:
     shown = ", ".join(f"{m!r} {c} times" for m, c in counts.items())
     total = sum(counts.values())
-    follows = "read as missing" if applied else (f"kept as a value; if it means missing, say --missing {next(iter(counts))}@{name}")
+    follows = "read as missing" if applied else (f"kept as a value; if it means missing, say --missing "
+                                                 f"{next(iter(counts))}@{name}")
     return Finding(code="missing_marker", severity=severity, column=name, consequence=follows,
                    evidence=f"{shown} in {rows} values" + (f"; {reason}" if reason else ""),
                    data={"markers": counts, "count": total, "share": total / max(rows, 1), "applied": applied})
@@ -187,12 +192,13 @@ def _texts(name: str, values: Any, extra: set[str], forced: str | None, *, mixed
         numbers_only = _only_infinite(junk)
         findings.append(Finding(
             code="mixed_types", severity="warning", column=name,
-            evidence=f"{n_numbers} numbers and {sum(junk.values())} other texts such as {min(junk, key=lambda t: -junk[t])!r}",
+            evidence=f"{n_numbers} numbers and {sum(junk.values())} other texts such as "
+                     f"{min(junk, key=lambda t: -junk[t])!r}",
             consequence="read as categories; name the texts as missing to read numbers",
             data={"numbers": n_numbers, "texts": dict(list(junk.items())[:10])}))
     elif mixed and junk and n_numbers and forced is None:
-        findings.append(Finding(code="mixed_types", severity="info", column=name,
-                                evidence=f"{n_numbers} numbers and {sum(junk.values())} texts", consequence="read as texts",
+        findings.append(Finding(code="mixed_types", severity="info", column=name, consequence="read as texts",
+                                evidence=f"{n_numbers} numbers and {sum(junk.values())} texts",
                                 data={"numbers": n_numbers, "texts": dict(list(junk.items())[:10])}))
     stripped = pa.array(sorted({*marks, *extra, ""}), texts.type)
     texts = pc.if_else(pc.is_in(texts, stripped), pa.scalar(None, texts.type), texts)
@@ -200,8 +206,8 @@ def _texts(name: str, values: Any, extra: set[str], forced: str | None, *, mixed
     if (numbers_only and forced is None) or forced == "numeric":
         numbers = _cast(texts)
         seen = _numbers(name, numbers, extra - set(others), forced)
-        return Seen(kind=seen.kind, texts=texts, numbers=numbers, missing=tuple(dict.fromkeys((*markers, *seen.missing))),
-                    categories=seen.categories, findings=(*findings, *seen.findings))
+        return Seen(kind=seen.kind, texts=texts, numbers=numbers, categories=seen.categories,
+                    missing=tuple(dict.fromkeys((*markers, *seen.missing))), findings=(*findings, *seen.findings))
     kind, categories, form, more = _kind(name, texts, junk, n_numbers, forced)
     return Seen(kind=kind, texts=texts, missing=markers, categories=categories, form=form, findings=(*findings, *more))
 
@@ -255,7 +261,8 @@ def _named(name: str, raw: Any, marks: dict[str, bool], others: dict[str, int], 
         findings.append(_marker(name, counts, total, applied=True, severity=severity))
     for text in [m for m, applied in marks.items() if not applied]:
         del marks[text]
-        findings.append(_marker(name, {text: others[text]}, total, applied=False, severity="ask", reason="a rare category"))
+        findings.append(_marker(name, {text: others[text]}, total, applied=False, severity="ask",
+                                reason="a rare category"))
     marks |= dict.fromkeys(counts, True)
     return findings
 
@@ -275,7 +282,8 @@ def _kind(name: str, texts: Any, junk: dict[str, int], numbers: int,
     if forced in (None, "datetime") and first:
         form, ambiguous = date_form(first, distinct)
         if form or forced:
-            asks = [Finding(code="date_order", severity="ask", column=name, evidence=f"{first[0]!r} reads as day or month first",
+            asks = [Finding(code="date_order", severity="ask", column=name, evidence=f"{first[0]!r} reads as day or "
+                                                                                     f"month first",
                             consequence=f"read as {form}", data={"form": form})] if ambiguous else []
             return "datetime", (), form or "iso", asks
     if forced:
@@ -283,7 +291,8 @@ def _kind(name: str, texts: Any, junk: dict[str, int], numbers: int,
     filled = max(len(texts) - texts.null_count, 1)
     words = sum(_words(t) for t in first) / max(len(first), 1)
     share = len(distinct) / filled
-    if first and ((words > 3 and share > 0.3) or (words >= 2 and share > 0.5 and numbers < 0.5 * filled)) and len(distinct) > 5:
+    varied = (words > 3 and share > 0.3) or (words >= 2 and share > 0.5 and numbers < 0.5 * filled)
+    if varied and len(distinct) > 5:
         return "text", (), "", []
     return "categorical", (), "", []
 
@@ -295,7 +304,7 @@ def _words(text: str) -> float:
 
 
 def date_form(first: list[str], distinct: Any) -> tuple[str, bool]:
-    """How dates are written (iso, a strptime format, or "" when they are none), and whether day and month may be swapped."""
+    """How dates are written (iso, a strptime format, "" when they are none), and whether day and month may swap."""
     probe = first[:50]
     if not all(_DATE.fullmatch(t) for t in probe):
         return "", False

@@ -1,6 +1,6 @@
 """The schema contract: inferred once from the training rows, enforced on every later row.
 
-`infer` looks, `coerce` turns a table of raw values into values of their kinds, `coerce_row` does the same for one record.
+`infer` looks, `coerce` turns raw rows into values of their kinds, `coerce_row` does the same for one record.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from rightfit.data.values import Unreadable, absent, canonical, compile_row, nanoseconds, parser, unreadable
+from rightfit.data.values import Unreadable, absent, canonical, compile_row, parser, unreadable
 from rightfit.errors import DataError, UnknownName, UsageError
 from rightfit.records import Column, Finding, Need, Schema, asdict
 
@@ -21,10 +21,10 @@ STORED = 1000
 
 
 def infer(frame: Any, need: Need) -> tuple[Schema, tuple[Finding, ...]]:
-    """The schema of raw rows (pandas DataFrame), and what was noticed: missing_marker, id_column, mixed_types, date_order.
+    """The schema of raw rows (pandas DataFrame), and findings: missing_marker, id_column, mixed_types, date_order.
 
-    `need.kinds` overrules kinds, `need.missing` adds markers ("-1", or "-1@a,b" for the columns a and b only), `need.drop`
-    removes columns, `need.keep` keeps those that look like ids. Targets are columns of role target.
+    `need.kinds` overrules kinds, `need.missing` adds markers ("-1", or "-1@a,b" for the columns a and b only),
+    `need.drop` removes columns, `need.keep` keeps those that look like ids. Targets are columns of role target.
     Raises UnknownName, UsageError, and DataError for infinite values.
     """
     have = list(frame.columns)
@@ -46,14 +46,16 @@ def infer(frame: Any, need: Need) -> tuple[Schema, tuple[Finding, ...]]:
         if why:
             kind, role = "id", "dropped"
             findings.append(Finding(code="id_column", severity="warning", column=name, evidence=why,
-                                    consequence=f"not used as a feature; --keep {name} brings it back", data={"reason": why}))
+                                    data={"reason": why},
+                                    consequence=f"not used as a feature; --keep {name} brings it back"))
         elif forced == "id" and role == "feature":
             role = "dropped"
         if role in ("feature", "target"):
             findings += seen.findings
-        missing = tuple(m for m in seen.missing) if role != "dropped" or kind != "id" else ()
-        columns.append(_column(frame[name], Column(name=name, kind=kind, role=role, missing=missing, categories=seen.categories,
-                                                   dtype=f"{frame[name].dtype} {seen.form}".strip()), seen))
+        missing = seen.missing if kind != "id" else ()
+        column = Column(name=name, kind=kind, role=role, missing=missing, categories=seen.categories,
+                        dtype=f"{frame[name].dtype} {seen.form}".strip())
+        columns.append(_column(frame[name], column, seen))
         if kind == "numeric" and role == "feature" and "0" not in missing:
             numeric[name] = seen.numbers
     findings += zeros({name: _without(numbers, columns[have.index(name)]) for name, numbers in numeric.items()})
@@ -107,7 +109,8 @@ def _markers(have: list[str], need: Need) -> dict[str, tuple[str, ...]]:
 def _finite(name: str, numbers: Any) -> None:
     if numbers is not None and np.isinf(numbers).any():
         rows = np.flatnonzero(np.isinf(numbers))
-        raise DataError(f"numeric columns must hold finite values; got column={name!r} with {len(rows)} infinite ones, the first "
+        raise DataError(f"numeric columns must hold finite values; got column={name!r} with {len(rows)} infinite "
+                        f"ones, the first "
                         f"in row={rows[0]}, replace them or drop the column.")
 
 
@@ -123,7 +126,7 @@ def _float(text: str) -> bool:
 
 
 def _column(values: Any, column: Column, seen: Any) -> Column:
-    """The column with its range, its categories (most frequent first; false before true for booleans) and nullability."""
+    """The column with its range, its categories (most frequent first; booleans: false, true) and nullability."""
     import dataclasses
 
     import pyarrow.compute as pc
@@ -141,7 +144,8 @@ def _column(values: Any, column: Column, seen: Any) -> Column:
         known = moments[moments != _NAT]
         nullable = len(known) < len(moments)
         low, high = (int(known.min()) / 1e9, int(known.max()) / 1e9) if len(known) else (None, None)
-    if column.kind not in ("numeric", "boolean", "datetime", "text", "id") or (column.role == "target" and column.kind == "numeric"):
+    counted_target = column.role == "target" and column.kind == "numeric"
+    if counted_target or column.kind not in ("numeric", "boolean", "datetime", "text", "id"):
         if seen.texts is not None:
             pairs = [(i["values"], i["counts"]) for i in pc.value_counts(pc.drop_null(seen.texts)).to_pylist()]
         else:
@@ -290,7 +294,8 @@ def from_json(text: str) -> Schema:
     True
     """
     try:
-        columns = [{**c, "missing": tuple(c["missing"]), "categories": tuple(c["categories"])} for c in json.loads(text)["columns"]]
+        listed = json.loads(text)["columns"]
+        columns = [c | {name: tuple(c[name]) for name in ("missing", "categories")} for c in listed]
         return Schema(columns=tuple(Column(**column) for column in columns))
     except (json.JSONDecodeError, KeyError, TypeError) as error:
         raise DataError(f"a schema must be JSON as rightfit writes it; got {type(error).__name__}: {error}.") from error

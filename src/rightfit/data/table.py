@@ -42,8 +42,8 @@ class Modality:
 class Reader:
     """A reader's SPEC: `accepts(source) -> bool` and `read(source, need) -> (frame, origin)`, frame holding raw values.
 
-    A `last_resort` reader is asked only when no other accepts. `origin` may hold `kinds`, {column: kind} declared by the
-    file itself.
+    A `last_resort` reader is asked only when no other accepts. `origin` may hold `kinds`: {column: kind}, declared by
+    the file itself.
     """
 
     name: str
@@ -64,11 +64,12 @@ def shown(source: Any) -> str:
 
 
 def pick(source: Any, need: Need) -> Modality:
-    """The modality that reads this source; `need.modality` overrules. Raises UnknownName, or DataError when none claims it."""
+    """The modality that reads this source; `need.modality` overrules. Raises UnknownName, DataError."""
     if need.modality is not None:
         chosen: Modality = plugin("rightfit.data.modalities", need.modality, "modality")
         return chosen
-    known: list[Modality] = sorted(plugins("rightfit.data.modalities").values(), key=lambda spec: (spec.rank, spec.name))
+    specs: list[Modality] = list(plugins("rightfit.data.modalities").values())
+    known = sorted(specs, key=lambda spec: (spec.rank, spec.name))
     for spec in known:
         if spec.claims(source, need):
             return spec

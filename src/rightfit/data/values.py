@@ -14,10 +14,10 @@ from typing import Any
 from rightfit.errors import DataError
 from rightfit.records import Column, Schema
 
-MARKERS = frozenset({"", "?", "NA", "N/A", "n/a", "#N/A", "#NA", "NaN", "nan", "NAN", "null", "NULL", "Null", "<NA>", "<null>",
-                     "NaT", "\\N", "(null)", "-", "--"})
-WORDS = frozenset({"None", "none", "NONE", "unknown", "Unknown", "UNKNOWN", "missing", "Missing", "not available", ".", "na",
-                   "n.a.", "N.A.", "nil", "#VALUE!", "#DIV/0!", "#REF!", "undefined"})
+MARKERS = frozenset({"", "?", "NA", "N/A", "n/a", "#N/A", "#NA", "NaN", "nan", "NAN", "null", "NULL", "Null", "<NA>",
+                     "<null>", "NaT", "\\N", "(null)", "-", "--"})
+WORDS = frozenset({"None", "none", "NONE", "unknown", "Unknown", "UNKNOWN", "missing", "Missing", "not available", ".",
+                   "na", "n.a.", "N.A.", "nil", "#VALUE!", "#DIV/0!", "#REF!", "undefined"})
 TRUE = frozenset({"yes", "true", "t", "y", "on", "1"})
 FALSE = frozenset({"no", "false", "f", "n", "off", "0"})
 PAIRS = (("no", "yes"), ("false", "true"), ("f", "t"), ("n", "y"), ("off", "on"), ("0", "1"))
@@ -232,7 +232,8 @@ def unreadable(column: Column, row: int, value: Any, must: object) -> DataError:
     """The error for one value that cannot be used."""
     shown = repr(value.item() if hasattr(value, "item") and not isinstance(value, datetime) else value)
     shown = shown if len(shown) <= 60 else shown[:57] + "..."
-    return DataError(f"column {column.name!r} must hold {must}; got value={shown} in row={row}, correct it or name it as "
+    return DataError(f"column {column.name!r} must hold {must}; got value={shown} in row={row}, correct it or name "
+                     f"it as "
                      "missing.")
 
 
@@ -244,7 +245,7 @@ def absent(schema: Schema, have: Any) -> DataError:
 
 
 def compile_row(schema: Schema) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
-    """The single-record path of `coerce`, prepared once: record -> {feature: value}; dates are float nanoseconds or None.
+    """The single-record path of `coerce`, prepared once: record -> {feature: value}; dates: float nanoseconds or None.
 
     The function raises DataError for a missing column or a value that cannot be read; further keys are ignored.
 
@@ -265,7 +266,7 @@ def compile_row(schema: Schema) -> Callable[[Mapping[str, Any]], dict[str, Any]]
         values: dict[str, Any] = {}
         name = ""
         try:
-            for name, parse in parsers:  # noqa: B007
+            for name, parse in parsers:
                 values[name] = parse(record[name])
         except KeyError:
             raise absent(schema, record) from None

@@ -23,7 +23,7 @@ def claims(source: Any, need: Need) -> bool:
 
 
 def read(source: Any, need: Need) -> Table:
-    """Rows, schema and findings of a table; with a target it must be learnable. Raises DataError, UsageError, UnknownName."""
+    """Rows, schema and findings; a target must be learnable. Raises DataError, UsageError, UnknownName."""
     frame, origin = readers.read(source, need)
     targets = positions(list(frame.columns), need.target)
     declared = {name: kind for name, kind in origin.pop("kinds", {}).items() if name in frame.columns}
@@ -31,7 +31,8 @@ def read(source: Any, need: Need) -> Table:
     for name in targets:
         check_target(frame, schema, name, need)
     if targets and not schema.features:
-        raise DataError(f"the data must hold a feature column beside the target; got columns={', '.join(frame.columns)}.")
+        raise DataError(f"the data must hold a feature column beside the target; got "
+                        f"columns={', '.join(frame.columns)}.")
     return Table(frame=frame, schema=schema, findings=findings, origin=origin)
 
 
@@ -48,11 +49,14 @@ def check_target(frame: Any, schema: Any, name: str, need: Need) -> None:
         raise DataError(f"the target must hold values; got target={name!r} with all {len(frame)} missing.")
     distinct = known.nunique()
     if distinct == 1:
-        raise DataError(f"the target must take at least two values; got target={name!r} with only {known.iloc[0]!r} in {len(known)} "
+        raise DataError(f"the target must take at least two values; got target={name!r} with only {known.iloc[0]!r} "
+                        f"in {len(known)} "
                         "rows.")
-    classifies = need.problem in ("binary", "multiclass") or (need.problem is None and column.kind not in ("numeric", "datetime"))
+    classifies = need.problem in ("binary", "multiclass") or (
+        need.problem is None and column.kind not in ("numeric", "datetime"))
     if classifies and distinct > CLASSES and need.delimiter is None:
-        raise DataError(f"a target must have at most {CLASSES} classes; got target={name!r} with {distinct} different values in "
+        raise DataError(f"a target must have at most {CLASSES} classes; got target={name!r} with {distinct} "
+                        f"different values in "
                         f"{len(known)} rows, name another target or group the values.")
 
 

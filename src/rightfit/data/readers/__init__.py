@@ -20,8 +20,8 @@ def find(source: Any) -> Reader | None:
 def read(source: Any, need: Need | None = None) -> tuple[Any, dict[str, Any]]:
     """The raw rows of a source, and how they were read: (pandas DataFrame, origin).
 
-    Column names are texts without outer blanks; columns without header are named "0", "1", ... by position, unnamed ones
-    "Unnamed: <position>". Cells of text files stay text, so that missing markers can be found and named.
+    Column names are texts without outer blanks; without a header they are "0", "1", ... by position, and a nameless one
+    is "Unnamed: <position>". Cells of text files stay text, so that missing markers can be found and named.
     `need.options` may fix what is otherwise detected: encoding, separator, header (True or False), sheet.
     Raises DataError for what cannot be read, UsageError for a URL or an option that cannot be used.
     """
@@ -31,7 +31,8 @@ def read(source: Any, need: Need | None = None) -> tuple[Any, dict[str, Any]]:
     frame, origin = reader.read(source, need or Need())
     frame.columns = names(list(frame.columns))
     if not len(frame):
-        raise DataError(f"the data must hold at least one row; got rows=0 and {frame.shape[1]} columns in {shown(source)}.")
+        raise DataError(f"the data must hold at least one row; got rows=0 and {frame.shape[1]} columns in "
+                        f"{shown(source)}.")
     return frame.reset_index(drop=True), {"format": reader.name, **origin}
 
 
@@ -45,6 +46,7 @@ def names(given: list[Any]) -> list[str]:
     found = [name or f"Unnamed: {position}" for position, name in enumerate(found)]
     twice = [name for name, count in Counter(found).items() if count > 1]
     if twice:
-        raise DataError(f"column names must differ from each other; got name={twice[0]!r} {found.count(twice[0])} times, "
+        raise DataError(f"column names must differ from each other; got name={twice[0]!r} {found.count(twice[0])} "
+                        f"times, "
                         "rename or remove the others.")
     return found

@@ -14,7 +14,8 @@ from typing import Any, BinaryIO, cast
 from rightfit.errors import DataError
 
 COMPRESSED = {".gz", ".bz2", ".xz", ".zst", ".zip"}
-_MAGIC = ((b"\x1f\x8b", "gz"), (b"BZh", "bz2"), (b"\xfd7zXZ\x00", "xz"), (b"\x28\xb5\x2f\xfd", "zst"), (b"PK\x03\x04", "zip"))
+_MAGIC = ((b"\x1f\x8b", "gz"), (b"BZh", "bz2"), (b"\xfd7zXZ\x00", "xz"), (b"\x28\xb5\x2f\xfd", "zst"),
+          (b"PK\x03\x04", "zip"))
 
 
 def is_path(source: Any) -> bool:
@@ -60,26 +61,13 @@ def compression(path: Path) -> str:
 @contextmanager
 def opened(path: Path) -> Iterator[BinaryIO]:
     """The content of a file as bytes, decompressed. Raises DataError when the compressed data are damaged."""
-    import pyarrow as pa
-
     kind = compression(path)
     try:
         if kind == "zip":
             with zipfile.ZipFile(path) as archive, archive.open(_member(archive, path)) as member:
                 yield cast(BinaryIO, member)
-        elif kind:
-            if kind == "zst":
-                with pa.input_stream(str(path), compression="zstd") as stream:
-                    yield cast(BinaryIO, stream)
-            else:
-                import bz2
-                import gzip
-
-                opener = {"gz": gzip.open, "bz2": bz2.open, "xz": lzma.open}[kind]
-                with cast(BinaryIO, opener(path, "rb")) as file:
-                    yield file
         else:
-            with path.open("rb") as file:
+            with _plain(path, kind) as file:
                 yield file
     except (EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, OSError) as error:
         if isinstance(error, FileNotFoundError | PermissionError) or not kind:
@@ -87,10 +75,23 @@ def opened(path: Path) -> Iterator[BinaryIO]:
         raise DataError(f"a compressed file must be complete and undamaged; got path={str(path)!r}: {error}.") from error
 
 
+def _plain(path: Path, kind: str) -> BinaryIO:
+    import bz2
+    import gzip
+
+    if kind == "zst":
+        import pyarrow as pa
+
+        return cast(BinaryIO, pa.input_stream(str(path), compression="zstd"))
+    openers: dict[str, Any] = {"gz": gzip.open, "bz2": bz2.open, "xz": lzma.open, "": Path.open}
+    return cast(BinaryIO, openers[kind](path, "rb"))
+
+
 def _member(archive: zipfile.ZipFile, path: Path) -> str:
     held = [i.filename for i in archive.infolist() if not i.is_dir() and not i.filename.startswith("__MACOSX")]
     if len(held) != 1:
-        raise DataError(f"a zip archive must hold exactly one file; got path={str(path)!r} with {len(held)}, unpack it first.")
+        raise DataError(f"a zip archive must hold one file; got path={str(path)!r} with {len(held)}, unpack "
+                        f"it first.")
     return held[0]
 
 

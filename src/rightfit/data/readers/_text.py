@@ -24,7 +24,7 @@ _BOMS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF32_LE, "utf-32"), (codec
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scan:
-    """One pass over a file: its first bytes, whether all of it is UTF-8, lines beyond ASCII, and whether all was seen."""
+    """One pass over a file: its first bytes, whether all is UTF-8, lines beyond ASCII, and whether `head` is all."""
 
     head: bytes
     utf8: bool
@@ -56,7 +56,8 @@ def scan(path: Path) -> Scan:
             last = max(block.rfind(b"\n"), block.rfind(b"\r"))
             run = run + len(block) if last < 0 else len(block) - last - 1
             if run > LONGEST_LINE:
-                raise DataError(f"a line must be at most {LONGEST_LINE >> 20} MiB long; got path={str(path)!r} with a longer "
+                raise DataError(f"a line must be at most {LONGEST_LINE >> 20} MiB long; got path={str(path)!r} with "
+                                f"a longer "
                                 "one, check that it is a text file with line breaks.")
             if utf8:
                 try:
@@ -64,7 +65,8 @@ def scan(path: Path) -> Scan:
                 except UnicodeDecodeError:
                     utf8 = False
             if len(beyond) < _SAMPLE and not block.isascii():
-                beyond += b"\n".join(line for line in block.splitlines()[:-1] or [block] if not line.isascii())[:_SAMPLE]
+                lines = block.splitlines()[:-1] or [block]
+                beyond += b"\n".join(line for line in lines if not line.isascii())[:_SAMPLE]
     if utf8:
         try:
             decoder.decode(b"", final=True)
@@ -74,7 +76,7 @@ def scan(path: Path) -> Scan:
 
 
 def encoding(seen: Scan, path: Path, given: str | None) -> str:
-    """The encoding of a text file. Raises DataError for a binary file, UsageError for an encoding that does not exist."""
+    """The encoding of a text file. Raises DataError for a binary file, UsageError for an unknown encoding."""
     if given:
         try:
             return codecs.lookup(given).name
@@ -90,7 +92,8 @@ def encoding(seen: Scan, path: Path, given: str | None) -> str:
             return "utf-16-le" if odd > even else "utf-16-be"
     control = len(re.findall(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]", seen.head))
     if zeros or control > 0.05 * max(len(seen.head), 1):
-        raise DataError(f"the data file must be text or a known table format; got path={str(path)!r} with binary content, "
+        raise DataError(f"the data file must be text or a known table format; got path={str(path)!r} with binary "
+                        f"content, "
                         "convert it or name its format by the suffix.")
     return "utf-8" if seen.utf8 else _legacy(seen.beyond or seen.head)
 
@@ -100,7 +103,7 @@ def _legacy(sample: bytes) -> str:
     total = sum(map(len, runs))
     paired = sum(len(run) for run in runs if len(run) % 2 == 0)
     leads = [run[i] for run in runs if len(run) % 2 == 0 for i in range(0, len(run), 2)]
-    # GB2312 level-1 characters, the common ones, have lead bytes B0..D7; accents of Latin-1 stand alone between ASCII letters
+    # common GB2312 characters have lead bytes B0..D7; accents of Latin-1 stand alone between ASCII letters
     common = sum(0xA1 <= lead <= 0xA3 or 0xB0 <= lead <= 0xD7 for lead in leads)
     if total and paired >= 0.6 * total and common >= 0.7 * len(leads):
         return "gb18030"
@@ -110,7 +113,8 @@ def _legacy(sample: bytes) -> str:
         best = from_bytes(sample).best()
         if best is not None:
             return str(best.encoding)
-    return "cp1252" if re.search(rb"[\x80-\x9f]", sample) and not re.search(rb"[\x81\x8d\x8f\x90\x9d]", sample) else "latin-1"
+    windows = re.search(rb"[\x80-\x9f]", sample) and not re.search(rb"[\x81\x8d\x8f\x90\x9d]", sample)
+    return "cp1252" if windows else "latin-1"
 
 
 def sample(seen: Scan, name: str, path: Path) -> str:
@@ -173,25 +177,36 @@ def _separator(text: str, path: Path) -> str:
         rows = records(text, candidate, candidate != "\t" or _well_quoted(text, "\t"), candidate == " ")
         width, count = Counter(map(len, rows)).most_common(1)[0]
         first, share = len(rows[0]), count / len(rows)
-        # a header one shorter than its rows is how R writes row names
-        if width < 2 or (candidate == " " and (share < 1 and not (first == width - 1 and count == len(rows) - 1) or best)):
-            if first >= 2 and candidate != " " and not weak and path.suffix.lower() not in (".txt", ".data"):
-                weak = candidate
+        # R writes row names below a header that is one cell shorter
+        named_rows = first == width - 1 and count == len(rows) - 1
+        if candidate == " " and (best or weak or (share < 1 and not named_rows)):
             continue
-        if share >= 0.9 or (first == width - 1 and count == len(rows) - 1):
-            score = (round(share, 2), first in (width, width - 1), candidate == "\t" and ".tsv" in path.name.lower(), width)
-            best = max(best or (score, candidate), (score, candidate), key=lambda pair: pair[0])
-        elif first >= 2 and candidate != " " and not weak and (share >= 0.5 or ".csv" in path.name.lower()):
+        if width >= 2 and (share >= 0.9 or named_rows):
+            tabbed = candidate == "\t" and ".tsv" in path.name.lower()
+            score = (round(share, 2), first in (width, width - 1), tabbed, width)
+            if best is None or score > best[0]:
+                best = score, candidate
+        elif first >= 2 and not weak and ((width >= 2 and share >= 0.5) or ".csv" in path.name.lower()):
             weak = candidate
-    if best:
-        decimals = best[1] == "," and text.split("\n", 1)[0].count(";") > 0 and "," not in text.split("\n", 1)[0]
-        return ";" if decimals else best[1]
-    return weak or ","
+    if best is None:
+        return weak or ","
+    head = text.split("\n", 1)[0]
+    return ";" if best[1] == "," and ";" in head and "," not in head else best[1]
 
 
 def _well_quoted(text: str, separator: str) -> bool:
     opening = [cell for line in text.splitlines() for cell in line.split(separator) if cell.startswith('"')]
     return bool(opening) and all(len(cell) > 1 and cell.endswith('"') for cell in opening)
+
+
+def _counting(first: list[str], rest: list[list[str]]) -> bool:
+    """Whether the first record is 0, 1, 2, ... as pandas writes unnamed columns, or consecutive years over other values."""
+    whole = [int(cell) for cell in first if cell.isdecimal()]
+    if len(whole) < 2 or whole != list(range(whole[0], whole[0] + len(whole))) or len(whole) < len(first) - 1:
+        return False
+    below = [cell for row in rest for cell in row]
+    years = whole[0] >= 1900 and whole[-1] <= 2100 and not any(cell.strip() in first for cell in below)
+    return years or (whole[0] == 0 and len(whole) >= 3 and first != rest[0])
 
 
 def has_header(rows: list[list[str]]) -> bool:
@@ -203,6 +218,8 @@ def has_header(rows: list[list[str]]) -> bool:
     first, rest = [cell.strip() for cell in rows[0]], rows[1:]
     if not rest:
         return not any(is_number(cell) for cell in first)
+    if _counting(first, rest):
+        return True
     named, data, seen_again = 0, 0, False
     for position, cell in enumerate(first):
         below = [value for row in rest if position < len(row) and (value := row[position].strip()) not in MARKERS]

@@ -92,7 +92,8 @@ def _rows(lines: list[str], start: int, defaults: list[str], path: Path) -> list
             for pair in _cells(line.strip("{} ")):
                 place, _, value = pair.partition(" ")
                 if not place.isdigit() or int(place) >= len(row):
-                    raise DataError(f"a sparse ARFF row must hold pairs of position and value; got path={str(path)!r} with "
+                    raise DataError(f"a sparse ARFF row must hold pairs of position and value; got "
+                                    f"path={str(path)!r} with "
                                     f"{pair[:40]!r} in line={position + 1}.")
                 row[int(place)] = value.strip().strip("'\"")
         else:

@@ -34,7 +34,8 @@ def read(source: Any, need: Need) -> tuple[Any, dict[str, Any]]:
     except (pa.ArrowException, OSError, ValueError) as error:
         if isinstance(error, DataError):
             raise
-        raise DataError(f"an Arrow file must be undamaged; got path={str(path)!r}: {' '.join(str(error).split())}.") from error
+        reason = " ".join(str(error).split())
+        raise DataError(f"an Arrow file must be undamaged; got path={str(path)!r}: {reason}.") from error
     return frame, {"path": str(path)}
 
 

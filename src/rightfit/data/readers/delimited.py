@@ -28,7 +28,8 @@ def read(source: Any, need: Need) -> tuple[Any, dict[str, Any]]:
     try:
         table = _by_csv(path, encoding, form) if _unusual(text, form) else _by_arrow(path, encoding, form)
     except UnicodeError as error:
-        raise DataError(f"the file must be text in one encoding; got path={str(path)!r} with encoding={encoding!r} ({error}), "
+        raise DataError(f"the file must be text in one encoding; got path={str(path)!r} with encoding={encoding!r} "
+                        f"({error}), "
                         "name the right one.") from error
     frame = table.to_pandas(strings_to_categorical=False)
     if form.separator in ";\t":
@@ -60,9 +61,10 @@ def _by_arrow(path: Path, encoding: str, form: _text.Dialect) -> Any:
 
     as_read = [f"c{i}" for i in range(len(names))]
     codec = "utf-8" if encoding == "utf-8-sig" else encoding
-    parse = arrow_csv.ParseOptions(delimiter=form.separator, quote_char='"' if form.quoted else False, invalid_row_handler=note,
-                                   newlines_in_values=form.quoted)
-    convert = arrow_csv.ConvertOptions(column_types=dict.fromkeys(as_read, pa.large_string()), strings_can_be_null=False)
+    parse = arrow_csv.ParseOptions(delimiter=form.separator, quote_char='"' if form.quoted else False,
+                                   invalid_row_handler=note, newlines_in_values=form.quoted)
+    types = dict.fromkeys(as_read, pa.large_string())
+    convert = arrow_csv.ConvertOptions(column_types=types, strings_can_be_null=False)
     # the header may hold line breaks, so it is read as a row and then cut off
     load = arrow_csv.ReadOptions(use_threads=False, block_size=_BLOCK, column_names=as_read, encoding=codec)
     with opened(path) as file:
@@ -110,14 +112,16 @@ def _by_csv(path: Path, encoding: str, form: _text.Dialect) -> Any:
 
 def ragged(path: Path, line: int | None, expected: int, found: int) -> DataError:
     """The error for a row that has too many or too few cells."""
-    return DataError(f"every row must have as many cells as the first; got path={str(path)!r} with {found} cells instead of "
+    return DataError(f"every row must have as many cells as the first; got path={str(path)!r} with {found} cells "
+                     f"instead of "
                      f"{expected} in line={line}, correct that line or its quotes.")
 
 
 def _decimal_points(frame: Any) -> Any:
     for name in frame.columns:
         filled = frame[name][frame[name].str.strip() != ""]
-        if len(filled) and filled.str.contains(",", regex=False).any() and filled.str.fullmatch(r"\s*[-+]?\d+(,\d+)?\s*").all():
+        commas = len(filled) and filled.str.contains(",", regex=False).any()
+        if commas and filled.str.fullmatch(r"\s*[-+]?\d+(,\d+)?\s*").all():
             frame[name] = frame[name].str.replace(",", ".", regex=False)
     return frame
 

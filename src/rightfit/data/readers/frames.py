@@ -38,11 +38,12 @@ def read(source: Any, need: Need) -> tuple[Any, dict[str, Any]]:
         elif library.startswith("pyarrow."):
             import pyarrow as pa
 
-            frame = columns(pa.Table.from_batches([source]) if library == "pyarrow.RecordBatch" else source)
+            batch = library == "pyarrow.RecordBatch"
+            frame = columns(pa.Table.from_batches([source]) if batch else source)
         else:
             frame = pd.DataFrame(source).copy()
     except (ValueError, TypeError) as error:
-        raise DataError(f"columns in memory must have one length; got source={type(source).__name__}: {error}.") from error
+        raise DataError(f"columns must have one length; got source={type(source).__name__}: {error}.") from error
     if isinstance(frame.columns, pd.MultiIndex):
         frame.columns = pd.Index(["_".join(map(str, name)) for name in frame.columns])
     return frame, {"path": "", "library": library.split(".")[0]}

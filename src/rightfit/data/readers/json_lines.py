@@ -27,14 +27,15 @@ def read(source: Any, need: Need) -> tuple[Any, dict[str, Any]]:
     try:
         text = content.decode(encoding)
     except (UnicodeDecodeError, LookupError) as error:
-        raise DataError(f"JSON must be text in its encoding; got path={str(path)!r} with encoding={encoding!r}: {error}.") from error
+        raise DataError(f"JSON must be text in its encoding; got path={str(path)!r} with encoding={encoding!r}: "
+                        f"{error}.") from error
     array = text.lstrip("\ufeff \t\r\n").startswith("[")
     rows = _array(text, str(path)) if array else _lines(text, str(path))
     if not rows:
         raise DataError(f"the data must hold at least one row; got path={str(path)!r} with rows=0.")
     names = list(dict.fromkeys(name for row in rows for name in row))
-    columns = {name: pd.Series([row.get(name) for row in rows], dtype=object).map(_flat).infer_objects() for name in names}
-    return pd.DataFrame(columns), {"path": str(path), "encoding": encoding, "array": array}
+    columns = {name: pd.Series([_flat(row.get(name)) for row in rows], dtype=object) for name in names}
+    return pd.DataFrame(columns).infer_objects(), {"path": str(path), "encoding": encoding, "array": array}
 
 
 def _flat(value: Any) -> Any:
@@ -45,10 +46,12 @@ def _array(text: str, path: str) -> list[dict[str, Any]]:
     try:
         rows = json.loads(text.lstrip("\ufeff"))
     except json.JSONDecodeError as error:
-        raise DataError(f"a JSON array must be well formed; got path={path!r} with {error.msg} in line={error.lineno}.") from error
+        raise DataError(f"a JSON array must be well formed; got path={path!r} with {error.msg} in "
+                        f"line={error.lineno}.") from error
     for position, row in enumerate(rows):
         if not isinstance(row, dict):
-            raise DataError(f"a JSON array must hold objects; got path={path!r} with {type(row).__name__} in row={position}.")
+            raise DataError(f"a JSON array must hold objects; got path={path!r} with {type(row).__name__} in "
+                            f"row={position}.")
     return list(rows)
 
 
@@ -60,9 +63,11 @@ def _lines(text: str, path: str) -> list[dict[str, Any]]:
         try:
             row = json.loads(line)
         except json.JSONDecodeError as error:
-            raise DataError(f"every line must be one JSON object; got path={path!r} with {error.msg} in line={position}.") from error
+            raise DataError(f"every line must be one JSON object; got path={path!r} with {error.msg} in "
+                            f"line={position}.") from error
         if not isinstance(row, dict):
-            raise DataError(f"every line must be one JSON object; got path={path!r} with {type(row).__name__} in line={position}.")
+            raise DataError(f"every line must be one JSON object; got path={path!r} with {type(row).__name__} in "
+                            f"line={position}.")
         rows.append(row)
     return rows
 

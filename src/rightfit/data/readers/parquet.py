@@ -25,7 +25,8 @@ def read(source: Any, need: Need) -> tuple[Any, dict[str, Any]]:
     try:
         frame = columns(parquet.read_table(str(path), partitioning=None))
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise DataError(f"a Parquet file must be undamaged; got path={str(path)!r}: {' '.join(str(error).split())}.") from error
+        reason = " ".join(str(error).split())
+        raise DataError(f"a Parquet file must be undamaged; got path={str(path)!r}: {reason}.") from error
     return frame, {"path": str(path)}
 
 

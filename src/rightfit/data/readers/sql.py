@@ -25,13 +25,13 @@ def accepts(source: Any) -> bool:
 
 
 def read(source: Any, need: Need) -> tuple[Any, dict[str, Any]]:
-    """The rows of a table or query. Raises UsageError for a bad URL, UnknownName for a table, DataError from the database."""
+    """The rows of a table or query. Raises UsageError for a bad URL, UnknownName for a table, DataError otherwise."""
     import pandas as pd
 
     try:
         import sqlalchemy as sa
     except ImportError:
-        raise UsageError("reading a database needs the package sqlalchemy; got none, run: pip install 'rightfit[sql]'") from None
+        raise UsageError("a database needs the package SQLAlchemy; got none, install rightfit[sql].") from None
     shape = _SHAPE.fullmatch(source)
     try:
         url = sa.engine.make_url(shape["url"] if shape else source)
@@ -44,7 +44,8 @@ def read(source: Any, need: Need) -> tuple[Any, dict[str, Any]]:
         raise UsageError(f"a database URL must be one that SQLAlchemy knows, such as sqlite:///file.db::table; got "
                          f"source={re.sub(r'//[^@/]*@', '//***@', source)!r}.") from error
     except ImportError as error:
-        raise UsageError(f"the database needs its driver; got {error}, install it (PostgreSQL: pip install 'rightfit[sql]').") from None
+        raise UsageError(f"the database needs its driver; got {error}, install it (PostgreSQL: pip install "
+                         f"'rightfit[sql]').") from None
     shown = url.render_as_string(hide_password=True)
     what = (shape["what"] or "").strip() if shape else ""
     try:

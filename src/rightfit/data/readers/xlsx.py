@@ -24,13 +24,13 @@ def read(source: Any, need: Need) -> tuple[Any, dict[str, Any]]:
     try:
         import openpyxl
     except ImportError:
-        raise UsageError("reading .xlsx needs the package openpyxl; got none, run: pip install 'rightfit[files]'") from None
+        raise UsageError("an .xlsx file needs the package openpyxl; got none, install rightfit[files].") from None
     import zipfile
 
     try:
         book = openpyxl.load_workbook(path, read_only=True, data_only=True)
-    except (zipfile.BadZipFile, KeyError, ValueError, OSError, openpyxl.utils.exceptions.InvalidFileException) as error:
-        raise DataError(f"an Excel file must be an undamaged .xlsx workbook; got path={str(path)!r}: {error}.") from error
+    except (zipfile.BadZipFile, KeyError, ValueError, OSError) as error:
+        raise DataError(f"an Excel file must be an undamaged workbook; got path={str(path)!r}: {error}.") from error
     try:
         wanted = need.options.get("sheet")
         if wanted is not None and wanted not in book.sheetnames:
