@@ -90,13 +90,27 @@ def both(package: Path, path: Path, monkeypatch: Any) -> tuple[bytes, bytes]:
     return one, out.read_bytes()
 
 
-cells = st.sampled_from(["1", "1.0", "-2.5e1", "", "?", "NA", " 3", "red", "blue ", "green", '"red"', '"a,b"', '"a ""b"""', "0", "é"])
+cells = st.sampled_from(
+    ["1", "1.0", "-2.5e1", "", "?", "NA", " 3", "red", "blue ", "green", '"red"', '"a,b"', '"a ""b"""', "0", "é"]
+)
 
 
-@given(st.lists(st.tuples(st.sampled_from(["1", "2.5", "", "-3e0", " 4 ", "0.0"]), cells, st.sampled_from(["7", "", "12", "80 "])),
-                min_size=1, max_size=8), st.sampled_from(["\n", "\r\n"]), st.booleans(), st.booleans())
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["1", "2.5", "", "-3e0", " 4 ", "0.0"]), cells, st.sampled_from(["7", "", "12", "80 "])
+        ),
+        min_size=1,
+        max_size=8,
+    ),
+    st.sampled_from(["\n", "\r\n"]),
+    st.booleans(),
+    st.booleans(),
+)
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_the_light_path_writes_the_same_bytes(package: Path, tmp_path: Path, rows: Any, end: str, bom: bool, last: bool) -> None:
+def test_the_light_path_writes_the_same_bytes(
+    package: Path, tmp_path: Path, rows: Any, end: str, bom: bool, last: bool
+) -> None:
     text = end.join(["size,colour,age", *(",".join(row) for row in rows)]) + (end if last else "")
     path = tmp_path / "new.csv"
     path.write_bytes((b"\xef\xbb\xbf" if bom else b"") + text.encode())
@@ -108,16 +122,34 @@ def test_the_light_path_writes_the_same_bytes(package: Path, tmp_path: Path, row
 
 def test_the_light_path_for_json_lines(package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "new.jsonl"
-    rows = [*toy.records(20), {"age": 3}, {"colour": 1.0, "size": "2.5", "age": None}, {"colour": True, "size": 3, "age": 1}]
+    rows = [
+        *toy.records(20),
+        {"age": 3},
+        {"colour": 1.0, "size": "2.5", "age": None},
+        {"colour": True, "size": 3, "age": 1},
+    ]
     path.write_text("\n".join(json.dumps(row) for row in rows) + "\n")
     assert light(path, {"size", "colour", "age"}) is not None
     one, other = both(package, path, monkeypatch)
     assert one == other
 
 
-@pytest.mark.parametrize("text", ["size;colour;age\n1;red;2\n", "size, colour, age\n1, red, 2\n", "size,age\n1,2\n", "size\n1\n",
-                                  "size,colour,age\n1,red\n", "size,colour,age\n", "", 'size,colour,age\n1,a"b,2\n',
-                                  "size,colour,age\r1,red,2\r", "size,size,colour,age\n1,1,red,2\n", "1,red,2\n2,blue,3\n"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "size;colour;age\n1;red;2\n",
+        "size, colour, age\n1, red, 2\n",
+        "size,age\n1,2\n",
+        "size\n1\n",
+        "size,colour,age\n1,red\n",
+        "size,colour,age\n",
+        "",
+        'size,colour,age\n1,a"b,2\n',
+        "size,colour,age\r1,red,2\r",
+        "size,size,colour,age\n1,1,red,2\n",
+        "1,red,2\n2,blue,3\n",
+    ],
+)
 def test_what_is_not_plain_is_left_to_the_full_reader(text: str, tmp_path: Path) -> None:
     path = tmp_path / "new.csv"
     path.write_bytes(text.encode())
@@ -140,7 +172,9 @@ def test_other_encodings_separators_and_compression(package: Path, tmp_path: Pat
         assert (tmp_path / "out.csv").read_bytes() == expected, name
 
 
-def test_large_files_take_the_full_path_and_agree(package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_files_take_the_full_path_and_agree(
+    package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     rows = toy.records(500)
     one, other = both(package, write_csv(tmp_path / "new.csv", rows), monkeypatch)
     assert one == other
@@ -151,10 +185,14 @@ def test_large_files_take_the_full_path_and_agree(package: Path, tmp_path: Path,
 
 def test_one_row_as_a_process_without_pandas(package: Path, tmp_path: Path) -> None:
     path = write_csv(tmp_path / "one.csv", toy.records(1))
-    code = ("import sys; from rightfit.delivery.predict import predict; predict(*sys.argv[1:]); "
-            "sys.exit(len({'pandas', 'pyarrow', 'sklearn'} & set(sys.modules)))")
+    code = (
+        "import sys; from rightfit.delivery.predict import predict; predict(*sys.argv[1:]); "
+        "sys.exit(len({'pandas', 'pyarrow', 'sklearn'} & set(sys.modules)))"
+    )
     started = time.perf_counter()
-    done = subprocess.run([sys.executable, "-c", code, str(package), str(path), str(tmp_path / "out.csv")], check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(package), str(path), str(tmp_path / "out.csv")], check=False
+    )
     print(f"one row, whole process: {time.perf_counter() - started:.3f} s")
     assert done.returncode == 0 and len(read_csv(tmp_path / "out.csv")) == 1
 
@@ -171,7 +209,8 @@ def test_bad_input_is_one_sentence_and_leaves_nothing(package: Path, tmp_path: P
         (DataError, "exist", package, tmp_path / "absent.csv", tmp_path / "out.csv"),
         (PackageError, "does not exist", tmp_path / "absent", data, tmp_path / "out.csv"),
         (UsageError, "must end in", package, data, tmp_path / "out.txt"),
-        (UsageError, "existing folder", package, data, tmp_path / "absent" / "out.csv")]
+        (UsageError, "existing folder", package, data, tmp_path / "absent" / "out.csv"),
+    ]
     for kind, match, model, source, out in cases:
         with pytest.raises(kind, match=match) as caught:
             predict(model, source, out)
@@ -179,13 +218,16 @@ def test_bad_input_is_one_sentence_and_leaves_nothing(package: Path, tmp_path: P
     assert sorted(tmp_path.iterdir()) == before
 
 
-def test_a_write_that_fails_keeps_the_old_output(package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_write_that_fails_keeps_the_old_output(
+    package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     data = write_csv(tmp_path / "new.csv", toy.records(3))
     (tmp_path / "out.csv").write_text("old")
 
     def full(table: Any, file: Any) -> None:
         file.write(b"half")
         raise OSError("disk full")
+
     monkeypatch.setattr(delivery, "_WRITERS", {".csv": full})
     with pytest.raises(OSError, match="disk full"):
         predict(package, data, tmp_path / "out.csv")

@@ -65,10 +65,6 @@ class LoadedModel:
         """As `raw`, for a frame of feature columns that was coerced to the schema before."""
         return np.asarray(self._scorer.frame(X), np.float64).reshape(len(X), -1)
 
-    def raw_of_coerced(self, X: Any) -> Any:
-        """As `raw`, for a frame of coerced features such as Dataset.X holds."""
-        return np.asarray(self._scorer.frame(X), np.float64).reshape(len(X), -1)
-
     def predict_proba(self, X: Any) -> Any:
         """Calibrated probabilities (n, k) in the order of `classes_`. Raises UsageError where there are no classes."""
         if not self.task.classifies:

@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-LIBRARIES = ("numpy", "pandas", "scipy", "scikit-learn", "imbalanced-learn", "cleanlab", "lightgbm", "xgboost", "catboost",
-             "optuna", "onnx", "onnxruntime", "skl2onnx", "onnxmltools", "pyarrow", "polars", "torch", "safetensors")
+LIBRARIES = ("numpy", "pandas", "scipy", "scikit-learn", "imbalanced-learn", "cleanlab", "lightgbm", "xgboost",
+             "catboost", "optuna", "onnx", "onnxruntime", "skl2onnx", "onnxmltools", "pyarrow", "polars", "torch",
+             "safetensors")
 FLAGS = ("avx2", "fma", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_tile", "amx_int8", "amx_bf16",
          "neon", "asimd", "sve")
 MEMORY_FILES = (("memory.max", "memory.current"), ("memory.limit_in_bytes", "memory.usage_in_bytes"))
@@ -163,5 +164,5 @@ def machine(root: Path = Path("/")) -> dict[str, Any]:
     """
     model, flags = _cpu(root)
     return {"cpu": model, "cores": usable_cores(root), "cores_total": os.cpu_count() or 1,
-            "memory_mib": round(_memory(root)[0], 1), "flags": flags, "gpus": _gpus(root), "python": platform.python_version(), "platform": platform.platform(),
-            "architecture": platform.machine()}
+            "memory_mib": round(_memory(root)[0], 1), "flags": flags, "gpus": _gpus(root),
+            "python": platform.python_version(), "platform": platform.platform(), "architecture": platform.machine()}
