@@ -25,7 +25,7 @@ def run(data: Dataset, task: Task, schema: Schema, test: Dataset | None) -> Iter
         return
     part = sample(data)
     kind = task.classifies
-    few = kind and int(np.sort(np.bincount(part.y))[-2]) < FEW
+    few = kind and int(np.sort(np.bincount(part.y, minlength=2))[-2]) < FEW
     for name in part.X.columns:
         column = codes(part.X[name])
         score = alone(column, part.y, task)

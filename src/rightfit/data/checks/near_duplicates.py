@@ -44,8 +44,8 @@ def close_pairs(part: Dataset, continuous: list[str]) -> list[tuple[int, int]]:
     def scaled(name: str) -> Any:
         values = numbers(part.X[name])
         assert values is not None
-        return np.nan_to_num((values - np.nanmean(values)) / (np.nanstd(values) or 1.0), nan=-9.0, posinf=99.0,
-                             neginf=-99.0)
+        known = values[np.isfinite(values)]
+        return np.nan_to_num((values - known.mean()) / (known.std() or 1.0), nan=-9e3, posinf=9e3, neginf=-8e3)
 
     other = [n for n in part.X.columns if n not in continuous]
     rest = [codes(part.X[n], 1000).astype(float) for n in other]
