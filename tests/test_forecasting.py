@@ -1,6 +1,7 @@
 """Forecasting through the ordinary records: rows are origins, targets are steps ahead, folds keep a horizon apart."""
 
 import gzip
+import importlib.util
 import io
 import json
 import os
@@ -57,6 +58,8 @@ def test_a_horizon_makes_it_a_sequence_and_nothing_else_does() -> None:
     assert pick(frame, Need(target="load")).name == "tabular"
     families = {n for n, f in plugins("rightfit.models").items() if f.modality == "sequence"}
     assert {"seasonal_naive", "ridge_lags"} <= families
+    for name in families:
+        assert all(importlib.util.find_spec(package) for package in plugins("rightfit.models")[name].requires)
 
 
 def test_rows_are_origins_with_their_past_and_their_future() -> None:

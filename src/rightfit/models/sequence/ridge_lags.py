@@ -51,4 +51,4 @@ SPEC = Family(
     space={"alpha": Dimension(low=1e-4, high=1e3, log=True), "relative": Dimension(choices=(True, False))},
     defaults=DEFAULTS, variants=({"alpha": 30.0}, {"relative": False}), regularisers=("alpha",),
     handles=frozenset({"missing", "wide"}), seconds=lambda task: 0.2 + 1e-6 * task.rows * task.features,
-    requires=("scikit-learn",), rank=10)
+    requires=("sklearn",), rank=10)
