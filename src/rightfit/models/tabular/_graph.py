@@ -23,7 +23,7 @@ class Head:
 
 
 class Graph:
-    """Writes a graph node by node in float64; `graph("MatMul", a, b)` returns the name of the result.
+    """Writes a graph node by node in float64, or float32 if not `wide`; `graph("MatMul", a, b)` names the result.
 
     >>> graph = Graph(2)
     >>> model = graph.model(graph("MatMul", graph.x, graph.constant([[1.0], [2.0]])), 1)
@@ -31,13 +31,13 @@ class Graph:
     ['Cast', 'MatMul', 'Identity']
     """
 
-    def __init__(self, features: int) -> None:
+    def __init__(self, features: int, wide: bool = True) -> None:
         from onnx import TensorProto
 
-        self.features = features
+        self.features, self.wide = features, wide
         self.nodes: list[Any] = []
         self.constants: list[Any] = []
-        self.x = self("Cast", "X", to=TensorProto.DOUBLE)
+        self.x = self("Cast", "X", to=TensorProto.DOUBLE) if wide else "X"
 
     def constant(self, values: Any, dtype: Any = np.float64) -> str:
         """Add an array; returns its name."""
@@ -55,12 +55,12 @@ class Graph:
         return names[0] if outputs == 1 else names
 
     def model(self, result: str, width: int) -> Any:
-        """The finished model, with `result` as its output Y float64 (n, width)."""
+        """The finished model, with `result` as its output Y (n, width)."""
         from onnx import TensorProto, helper
 
         self.nodes.append(helper.make_node("Identity", [result], ["Y"]))
-        return _model(self.nodes, self.constants, self.features, width, TensorProto.DOUBLE,
-                      [helper.make_opsetid("", OPSET)])
+        kind = TensorProto.DOUBLE if self.wide else TensorProto.FLOAT
+        return _model(self.nodes, self.constants, self.features, width, kind, [helper.make_opsetid("", OPSET)])
 
 
 def _model(nodes: Sequence[Any], constants: Sequence[Any], features: int, width: int, kind: int, opsets: Any) -> Any:

@@ -16,20 +16,21 @@ TINY = 1e-12
 Decide = Callable[[Any], Any]
 
 
-def platt(decisions: Any, hits: Any) -> tuple[float, float]:
+def platt(decisions: Any, hits: Any, weight: Any = None) -> tuple[float, float]:
     """(slope, intercept) of P = 1 / (1 + exp(-(slope d + intercept))), Platt 1999 with his smoothed targets.
 
-    decisions: float64 (n,). hits: bool (n,), both values present.
+    decisions: float64 (n,). hits: bool (n,), both values present. weight: float64 (n,) or None.
     """
     from sklearn.linear_model import LogisticRegression
 
-    yes, no = int(hits.sum()), int((~hits).sum())
+    trust = np.ones(len(hits)) if weight is None else weight
+    yes, no = float(trust[hits].sum()), float(trust[~hits].sum())
     goal = np.where(hits, (yes + 1) / (yes + 2), 1 / (no + 2))
     spread = max(float(np.std(decisions)), TINY)
     both = np.concatenate([decisions, decisions])[:, None] / spread
     model = LogisticRegression(C=1e4, max_iter=200)
     with quiet():
-        model.fit(both, np.repeat([1, 0], len(hits)), sample_weight=np.concatenate([goal, 1 - goal]))
+        model.fit(both, np.repeat([1, 0], len(hits)), sample_weight=np.concatenate([goal * trust, (1 - goal) * trust]))
     return float(model.coef_[0, 0]) / spread, float(model.intercept_[0])
 
 
@@ -52,7 +53,7 @@ def calibrate(rows: Rows, fit: Callable[[Rows], Decide]) -> Any:
             out = np.zeros((len(rows.y), values.shape[1]))
         out[inside] = values
     targets = [rows.y == 1] if out.shape[1] == 1 else [rows.y == code for code in range(rows.classes)]
-    return np.array([platt(out[:, j], hits) for j, hits in enumerate(targets)]).T
+    return np.array([platt(out[:, j], hits, rows.weight) for j, hits in enumerate(targets)]).T
 
 
 def probabilities(values: Any, curve: Any) -> Any:

@@ -13,7 +13,7 @@ from rightfit.models.tabular._pipeline import TabularModel
 from rightfit.records import Dimension, Facts, Family, Task
 
 DEFAULTS: Mapping[str, Any] = {"k": 15, "weights": "distance", "scale": "quantile"}
-ENCODER: Mapping[str, Any] = {"impute": "median", "scale": "quantile", "cyclic": True, "onehot_limit": 10}
+ENCODER: Mapping[str, Any] = {"impute": "median", "scale": "quantile", "onehot_limit": 10, "tokens": 0}
 MOST_ROWS = 10_000
 CHUNK = 256
 # Squared distances are rounded to this grid, so that equal ones stay equal whatever order a library sums them in.

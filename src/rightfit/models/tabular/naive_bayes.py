@@ -12,7 +12,7 @@ from rightfit.models.tabular._parts import Core, Rows
 from rightfit.models.tabular._pipeline import TabularModel
 from rightfit.records import Dimension, Facts, Family, Task
 
-DEFAULTS: Mapping[str, Any] = {"var_smoothing": 1e-3, "scale": "quantile"}
+DEFAULTS: Mapping[str, Any] = {"var_smoothing": 0.1, "scale": "quantile"}
 ENCODER: Mapping[str, Any] = {"impute": "median", "scale": "quantile", "cyclic": True, "onehot_limit": 30}
 
 

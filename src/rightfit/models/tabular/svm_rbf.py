@@ -49,6 +49,7 @@ def _machine(rows: Rows, params: Mapping[str, Any]) -> _Machine:
     for column, y in enumerate(targets):
         shared = {"C": params["C"], "gamma": gamma, "cache_size": 200}
         model = SVC(**shared) if rows.classes else SVR(epsilon=params["epsilon"], **shared)
+        model.random_state = rows.seed % 2**31  # SVR takes none, and would draw from numpy's global state
         with quiet():
             model.fit(X, y, sample_weight=rows.weight)
         coefficients[model.support_, column] = np.asarray(model.dual_coef_)[0]
