@@ -127,6 +127,14 @@ def times(frame: pd.DataFrame, schema: Schema, skip: tuple[str, ...] = ()) -> li
     return sorted(found, key=lambda s: -s.strength)
 
 
+def how_to_order(sign: Sign) -> str:
+    """What to do to split by a suspected time: a part of a date, such as a month, repeats and cannot order rows by "
+    "itself."""
+    if sign.named:
+        return f"pass --time {sign.column}"
+    return "add a column with the full date or the row number and pass it as --time <that column>"
+
+
 def order_strength(values: pd.Series) -> float:
     """How far neighbouring rows agree beyond chance, 0..1: the lag-1 rank correlation or Cohen's kappa between a row
     and the next, whichever is larger.

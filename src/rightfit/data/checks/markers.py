@@ -10,6 +10,8 @@ import numpy as np
 from rightfit.data.checks._columns import numbers
 from rightfit.records import Check, Dataset, Finding, Schema, Task
 
+LARGEST = 1e6
+
 
 def run(data: Dataset, task: Task, schema: Schema, test: Dataset | None) -> Iterator[Finding]:
     """A question per column whose zeros or extreme codes stand apart from its other values."""
@@ -71,7 +73,7 @@ def _codes(unique: Any, counts: Any) -> list[float]:
     for values, times in ((unique, counts), (-unique[::-1], counts[::-1])):
         for k in (1, 2, 3):
             rest, end = values[:-k], values[-k:]
-            if len(rest) < 8 or times[-k:].sum() < 3 or not (end == np.floor(end)).all():
+            if len(rest) < 8 or times[-k:].sum() < 3 or not (end == np.floor(end)).all() or abs(end).max() > LARGEST:
                 continue
             if end[0] - rest[-1] > 2 * (rest[-1] - rest[0]) and times[-k:].sum() <= 0.5 * times.sum():
                 return [float(abs(v)) if values is unique else float(-v) for v in end]

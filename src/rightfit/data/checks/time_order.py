@@ -17,8 +17,8 @@ def run(data: Dataset, task: Task, schema: Schema, test: Dataset | None) -> Iter
         sign = found[0]
         yield Finding(code="time_order", severity="ask", column=sign.column,
                       evidence=f"{sign.evidence[0].upper()}{sign.evidence[1:]}.",
-                      consequence="Split at random for now: will the model predict later rows? If so, pass --time "
-                                  f"{sign.column} (or put the rows in order), else the estimate is too good.",
+                      consequence="Split at random for now: will the model predict later rows? If so, "
+                                  f"{detect.how_to_order(sign)}, else the estimate is too good.",
                       data={"strength": round(sign.strength, 4), "others": [s.column for s in found[1:]]})
 
 
