@@ -7,26 +7,32 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rightfit.records import Audit, Dataset, Decision, Need, Schema, Task, asdict, frozen
+from rightfit.records import Audit, Dataset, Decision, Finding, Need, Schema, Task, asdict, frozen
 from rightfit.tuning.clock import Clock, start
 
 if TYPE_CHECKING:
     from rightfit.delivery.choice import Choice
 
+AUDIT_SHARE = 0.2  # of the budget, after which no further check is started
 Watch = Callable[[str, Mapping[str, Any]], None]
 
 
 @frozen
 class Question:
-    """What was read and understood: everything that a race needs, and nothing that a race found."""
+    """What was read and understood: everything that a race needs, and nothing that a race found.
+
+    `notes` are the reader's findings; `audit` is None until `examine` has run; `sample` are raw records.
+    """
 
     need: Need
     task: Task
     data: Dataset
-    audit: Audit
+    fingerprint: str
     sample: tuple[dict[str, Any], ...]
     origin: Mapping[str, Any]
+    notes: tuple[Finding, ...] = ()
     test: Dataset | None = None
+    audit: Audit | None = None
 
 
 def choose(source: Any, need: Need | None = None, *, out: str | Path | None = None, test: Any = None,
@@ -49,30 +55,41 @@ def choose(source: Any, need: Need | None = None, *, out: str | Path | None = No
 
 
 def ask(source: Any, need: Need, test: Any = None, watch: Watch | None = None) -> Question:
-    """Chapters 1 and 2: read the data, understand the task, audit."""
+    """Chapter 1: read the data and understand the task."""
     from rightfit.data import assemble, audit, table
     from rightfit.task.understand import understand
 
-    watch = watch or _silent
     modality = table.pick(source, need)
     read = modality.read(source, need)
     task = understand(read.frame, read.schema, need, modality.name)
     data = assemble.assemble(read.frame, read.schema, task)
-    watch("read", {"rows": len(data), "columns": len(read.schema.features), "task": task, "origin": read.origin})
     held = None
     if test is not None:
-        known = modality.read(test, dataclasses.replace(need, target=task.target if len(task.target) > 1
-                                                        else task.target[0]))
+        target = task.target if len(task.target) > 1 else task.target[0]
+        known = modality.read(test, dataclasses.replace(need, target=target))
         held = assemble.assemble(known.frame, read.schema, task)
-    found = audit.audit(data, task, test=held, notes=tuple(read.findings))
-    gone = audit.drops(found, need)
-    schema = _without(read.schema, gone)
-    data = dataclasses.replace(data, schema=schema, X=data.X[[c.name for c in schema.features]])
-    if held is not None:
-        held = dataclasses.replace(held, schema=schema, X=held.X[[c.name for c in schema.features]])
-    watch("audited", {"audit": found, "dropped": gone})
-    return Question(need=need, task=dataclasses.replace(task, features=len(schema.features)), data=data, audit=found,
-                    sample=_sample(read.frame, schema, need.seed), origin=read.origin, test=held)
+    (watch or _silent)("read", {"rows": len(data), "columns": len(read.schema.features), "task": task,
+                                "origin": read.origin})
+    return Question(need=need, task=task, data=data, fingerprint=audit.fingerprint(data), origin=read.origin,
+                    sample=_sample(read.frame, read.schema, need.seed), notes=tuple(read.findings), test=held)
+
+
+def examine(question: Question, deadline: float | None = None) -> Question:
+    """Chapter 2: the audit; columns that say nothing, or too much, are dropped for what follows."""
+    from rightfit.data import audit
+
+    found = audit.audit(question.data, question.task, test=question.test, notes=question.notes, deadline=deadline)
+    gone = audit.drops(found, question.need)
+    schema = _without(question.data.schema, gone)
+    names = [c.name for c in schema.features]
+
+    def narrowed(data: Dataset | None) -> Dataset | None:
+        return None if data is None else dataclasses.replace(data, schema=schema, X=data.X[names])
+
+    data = narrowed(question.data)
+    assert data is not None
+    return dataclasses.replace(question, audit=found, data=data, test=narrowed(question.test),
+                               task=dataclasses.replace(question.task, features=len(names)))
 
 
 def _pool(need: Need, folder: Path) -> Any:
@@ -99,6 +116,9 @@ def run(question: Question, folder: Path, clock: Clock, pool: Any, *, overwrite:
             watch("resumed", {"finished": True})
             return stored
         clock = dataclasses.replace(clock, spent_before=min(store.meta("spent_s", 0.0), 0.9 * clock.budget_s))
+        lineup.first_package(question, store, clock, watch)
+        question = examine(question, clock.deadline((1 - AUDIT_SHARE) * clock.budget_s))
+        watch("audited", {"audit": question.audit})
         racing = lineup.line_up(question, store, clock, memory, watch)
         interrupted = False
         try:
@@ -123,7 +143,7 @@ def fingerprint(question: Question) -> dict[str, Any]:
     need = asdict(question.need)
     for free in ("budget", "workers", "options"):
         need.pop(free)
-    return {"data": question.audit.fingerprint, **need}
+    return {"data": question.fingerprint, **need}
 
 
 def _without(schema: Schema, gone: Mapping[str, str]) -> Schema:
@@ -150,4 +170,4 @@ def _silent(kind: str, fields: Mapping[str, Any]) -> None:
     return None
 
 
-__all__ = ["Question", "ask", "choose", "run"]
+__all__ = ["Question", "ask", "choose", "examine", "run"]

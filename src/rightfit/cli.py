@@ -178,7 +178,7 @@ def audit(data: Data, target: Target = None, test: Annotated[Text, typer.Option(
 
     named = several(target)
     need = Need(target=(_position(named[0]) if len(named) == 1 else named) if named else None, group=group, time=time)
-    question = flow.ask(data, need, test)
+    question = flow.examine(flow.ask(data, need, test))
     if as_json:
         print(json.dumps({"task": asdict(question.task), "audit": asdict(question.audit)}, ensure_ascii=False))
     else:

@@ -46,9 +46,11 @@ def plain(value: Any) -> Any:
     return value
 
 
-def gather(question: Any, racing: Race, delivery: Delivery, bench: Bench, entry: Entry | None) -> dict[str, Any]:
+def gather(question: Any, racing: Race, delivery: Delivery, bench: Bench,
+           estimate: Mapping[str, Any]) -> dict[str, Any]:
     """The extras of a Decision, as rightfit.report.extras describes them; parts that do not apply are absent."""
     task, board = question.task, racing.board
+    entry = delivery.entries[delivery.chosen.key] if delivery.chosen else None
     found: dict[str, Any] = {
         "questions": list(task.questions), "reasons": dict(task.reasons), "command": racing.need.options.get("command"),
         "data": str(question.origin.get("path", "")), "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -67,7 +69,7 @@ def gather(question: Any, racing: Race, delivery: Delivery, bench: Bench, entry:
     found["learning_curve"] = learning_curve(board, entry)
     found["without_leaks"] = None
     if question.test is not None:
-        found["test"] = final_check(question, delivery, board, bench)
+        found["test"] = final_check(question, delivery, board, bench, estimate)
     return plain({k: v for k, v in found.items() if v not in (None, [], {})})
 
 
@@ -170,7 +172,8 @@ def learning_curve(board: Board, entry: Entry) -> list[dict[str, Any]]:
     return found if len(found) > 1 else []
 
 
-def final_check(question: Any, delivery: Delivery, board: Board, bench: Bench) -> dict[str, Any] | None:
+def final_check(question: Any, delivery: Delivery, board: Board, bench: Bench,
+                estimate: Mapping[str, Any]) -> dict[str, Any] | None:
     """The delivered package on the rows of --test, which nothing else has seen."""
     from rightfit.metrics import base, interval
     from rightfit.metrics.calibration import apply_calibration
@@ -185,4 +188,5 @@ def final_check(question: Any, delivery: Delivery, board: Board, bench: Bench) -
     codes = base.labels(raw, question.task, model.rule) if question.task.classifies else None
     value, low, high = interval.bootstrap(question.test.y, raw, codes, board.metric, question.task,
                                           seed=question.need.seed)
-    return {"metric": question.task.metric, "value": value, "low": low, "high": high, "rows": len(question.test)}
+    return {"metric": question.task.metric, "value": value, "low": low, "high": high, "rows": len(question.test),
+            "inside": bool(high >= estimate["low"] and low <= estimate["high"])}

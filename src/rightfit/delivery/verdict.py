@@ -31,7 +31,7 @@ def verdict(question: Any, racing: Race, delivery: Delivery, bench: Bench, inter
     entry = delivery.entries[chosen.key] if chosen else None
     estimate = honest(board, entry, delivery, question.need.seed) if entry else {}
     near = None if chosen else decide.nearest(delivery.contenders, task.limits)
-    extras = evidence.gather(question, racing, delivery, bench, entry)
+    extras = evidence.gather(question, racing, delivery, bench, estimate)
     return Decision(
         status="chosen" if chosen else "infeasible", task=task, chosen=_chosen(board, delivery),
         estimate=estimate, measured=_measured(delivery), limits=_limits(task, delivery, near), nearest=near,
@@ -49,16 +49,20 @@ def verdict(question: Any, racing: Race, delivery: Delivery, bench: Bench, inter
 def honest(board: Board, entry: Entry, delivery: Delivery, seed: int) -> dict[str, Any]:
     """The winner's metric, corrected for having been picked among all that could have been, with its interval."""
     data, task = board.stage.data, board.task
-    stack = {key: e.pred for key, e in delivery.entries.items()}
-    codes = {key: e.codes for key, e in delivery.entries.items()} if task.classifies else None
     groups = data.groups[entry.rows] if data.groups is not None else None
     ends = np.cumsum([len(board.stage.folds[fold][1]) for fold in entry.folds if fold < board.per_repeat])
     folds = np.split(np.arange(len(entry.rows)), ends[:-1])
-    found = interval.bbc(data.y[entry.rows], stack, board.metric, task, codes=codes, groups=groups, folds=folds,
-                         seed=seed, seconds=3.0)
-    value = found.value
-    return {"metric": task.metric, "value": value, "low": found.low, "high": found.high, "level": 0.95,
-            "n": len(entry.rows), "method": found.method, "bias": found.bias}
+    def corrected(stack: Mapping[str, Entry]) -> interval.Estimate:
+        codes = {key: e.codes for key, e in stack.items()} if task.classifies else None
+        return interval.bbc(data.y[entry.rows], {key: e.pred for key, e in stack.items()}, board.metric, task,
+                            codes=codes, groups=groups, folds=folds, seed=seed, seconds=3.0)
+
+    found = corrected(delivery.entries)
+    if found.winner != entry.candidate.key:
+        # A cheaper tied model was not picked for its score, so its own score carries no optimism of picking.
+        found = corrected({entry.candidate.key: entry})
+    return {"metric": task.metric, "value": found.value, "low": found.low, "high": found.high, "level": found.level,
+            "n": found.n, "method": found.method, "bias": found.bias}
 
 
 def _chosen(board: Board, delivery: Delivery) -> dict[str, Any] | None:

@@ -25,6 +25,7 @@ DOMINATED_T = 2.5
 TIED_T = 1.0
 SCREEN_SHARE = 0.4  # of the racing time, after which a first look must wait for the leaders' other folds
 SCREEN_LEAST = 4
+NOTABLE_T = 0.5  # a new leader by less than this is chance and does not prolong the search
 PATIENCE = 24  # proposals without a new leader after which the search is over
 SEARCHED_FAMILIES = 2
 
@@ -135,7 +136,10 @@ def crown(race: Race) -> None:
     best = leader_of(race.board)
     if best is None or best.candidate.key == race.leader:
         return
-    race.leader, race.since_leader = best.candidate.key, 0
+    before = race.board.entry(race.leader) if race.leader else None
+    if before is None or difference(best, before)[1] > NOTABLE_T:
+        race.since_leader = 0
+    race.leader = best.candidate.key
     provisional(race.folder, race.leader)
 
 
