@@ -179,41 +179,54 @@ def _texts(name: str, values: Any, extra: set[str], forced: str | None, *, mixed
     rest = pc.filter(texts, pc.invert(numeric))
     counts = {item["values"]: item["counts"] for item in pc.value_counts(pc.drop_null(rest)).to_pylist()}
     n_numbers = int(pc.sum(numeric).as_py() or 0)
-    n_numbers += sum(c for t, c in counts.items() if t[:1] == "+" and re.match(NUMBER, t[1:]))
-    others = {t: c for t, c in counts.items() if not (t[:1] == "+" and re.match(NUMBER, t[1:]))}
+    others = {t: c for t, c in counts.items() if not _also_number(t)}
+    n_numbers += sum(counts[t] for t in counts.keys() - others.keys())
     total = len(raw) - raw.null_count
     marks = _markers(others, n_numbers, total, extra, forced)
     junk = {t: c for t, c in others.items() if t not in marks and t not in extra}
     findings = _named(name, raw, marks, others, total)
-    left = n_numbers + sum(junk.values())
     codes = n_numbers > 0 and bool(pc.any(pc.match_substring_regex(texts, r"^-?0[0-9]")).as_py())
-    numbers_only = not junk and n_numbers > 0 and not codes
-    if junk and n_numbers >= 0.9 * left and len(junk) <= 10 and not codes and forced in (None, "numeric"):
-        numbers_only = _only_infinite(junk)
-        findings.append(Finding(
-            code="mixed_types", severity="warning", column=name,
-            evidence=f"{n_numbers} numbers and {sum(junk.values())} other texts such as "
-                     f"{min(junk, key=lambda t: -junk[t])!r}",
-            consequence="read as categories; name the texts as missing to read numbers",
-            data={"numbers": n_numbers, "texts": dict(list(junk.items())[:10])}))
-    elif mixed and junk and n_numbers and forced is None:
-        findings.append(Finding(code="mixed_types", severity="info", column=name, consequence="read as texts",
-                                evidence=f"{n_numbers} numbers and {sum(junk.values())} texts",
-                                data={"numbers": n_numbers, "texts": dict(list(junk.items())[:10])}))
-    stripped = pa.array(sorted({*marks, *extra, ""}), texts.type)
-    texts = pc.if_else(pc.is_in(texts, stripped), pa.scalar(None, texts.type), texts)
-    markers = tuple(sorted({*marks, *(m for m in extra if m in others)}))
-    if (numbers_only and forced is None) or forced == "numeric":
-        numbers = _cast(texts)
-        seen = _numbers(name, numbers, extra - set(others), forced)
-        return Seen(kind=seen.kind, texts=texts, numbers=numbers, categories=seen.categories,
+    numbers_only = n_numbers > 0 and not codes
+    if junk and forced in (None, "numeric"):
+        numbers_only = numbers_only and _mostly_numbers(pc.filter(texts, numeric), n_numbers, junk)
+        share = n_numbers / (n_numbers + sum(junk.values()))
+        if (mixed and n_numbers) or (share >= 0.9 and len(junk) <= 10 and not codes):
+            findings.append(_mixed(name, n_numbers, junk, numbers_only))
+        marks |= dict.fromkeys(junk, True) if numbers_only and forced is None else {}
+    as_numbers = (numbers_only and forced is None) or forced == "numeric"
+    coded = set() if as_numbers else {m for m in extra if re.match(NUMBER, m) and pc.any(pc.equal(texts, m)).as_py()}
+    findings += [_marker(name, {m: int(pc.sum(pc.equal(texts, m)).as_py())}, total, applied=True, severity="info")
+                 for m in sorted(coded)]
+    blank = pa.array(sorted({*marks, *coded, ""}), texts.type)
+    texts = pc.if_else(pc.is_in(texts, blank), pa.scalar(None, texts.type), texts)
+    markers = tuple(sorted({*marks, *coded}))
+    if as_numbers:
+        seen = _numbers(name, _cast(texts), extra, forced)
+        return Seen(kind=seen.kind, texts=texts, numbers=seen.numbers, categories=seen.categories,
                     missing=tuple(dict.fromkeys((*markers, *seen.missing))), findings=(*findings, *seen.findings))
-    kind, categories, form, more = _kind(name, texts, junk, n_numbers, forced)
+    kind, categories, form, more = _kind(name, texts, n_numbers, forced)
     return Seen(kind=kind, texts=texts, missing=markers, categories=categories, form=form, findings=(*findings, *more))
 
 
-def _only_infinite(junk: dict[str, int]) -> bool:
-    return all(text.lstrip("+-").casefold() in ("inf", "infinity") for text in junk)
+def _mostly_numbers(numeric: Any, count: int, junk: dict[str, int]) -> bool:
+    """A few typing errors among many different numbers; among few, such as 1, 2, 3, 4+, the text is a value."""
+    import pyarrow.compute as pc
+
+    few = len(junk) <= 10 and sum(junk.values()) <= 0.05 * count
+    return few and pc.count_distinct(numeric).as_py() > 20
+
+
+def _mixed(name: str, count: int, junk: dict[str, int], read_as_numbers: bool) -> Finding:
+    often = max(junk, key=lambda text: junk[text])
+    return Finding(code="mixed_types", severity="warning", column=name,
+                   evidence=f"{count} numbers and {sum(junk.values())} other texts such as {often!r}",
+                   consequence="the texts are read as missing" if read_as_numbers else "the numbers are read as texts",
+                   data={"numbers": count, "texts": dict(list(junk.items())[:10])})
+
+
+def _also_number(text: str) -> bool:
+    signed = text[:1] == "+" and re.match(NUMBER, text[1:])
+    return bool(signed) or text.lstrip("+-").casefold() in ("inf", "infinity")
 
 
 def _cast(texts: Any) -> Any:
@@ -267,7 +280,7 @@ def _named(name: str, raw: Any, marks: dict[str, bool], others: dict[str, int], 
     return findings
 
 
-def _kind(name: str, texts: Any, junk: dict[str, int], numbers: int,
+def _kind(name: str, texts: Any, numbers: int,
           forced: str | None) -> tuple[str, tuple[str, ...], str, list[Finding]]:
     import pyarrow.compute as pc
 

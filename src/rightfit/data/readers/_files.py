@@ -72,7 +72,7 @@ def opened(path: Path) -> Iterator[BinaryIO]:
     except (EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, OSError) as error:
         if isinstance(error, FileNotFoundError | PermissionError) or not kind:
             raise DataError(f"the data file must be readable; got path={str(path)!r}: {error}.") from error
-        raise DataError(f"a compressed file must be complete and undamaged; got path={str(path)!r}: {error}.") from error
+        raise DataError(f"a compressed file must be whole and undamaged; got path={str(path)!r}: {error}.") from error
 
 
 def _plain(path: Path, kind: str) -> BinaryIO:

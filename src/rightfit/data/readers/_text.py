@@ -89,7 +89,10 @@ def encoding(seen: Scan, path: Path, given: str | None) -> str:
     if zeros:
         odd, even = seen.head[1::2].count(0), seen.head[0::2].count(0)
         if max(odd, even) > 0.3 * len(seen.head) / 2 and min(odd, even) < 0.05 * max(odd, even):
-            return "utf-16-le" if odd > even else "utf-16-be"
+            name = "utf-16-le" if odd > even else "utf-16-be"
+            text = seen.head.decode(name, errors="ignore")
+            if sum(c < " " and c not in "\t\r\n" for c in text) < 0.01 * len(text):
+                return name
     control = len(re.findall(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]", seen.head))
     if zeros or control > 0.05 * max(len(seen.head), 1):
         raise DataError(f"the data file must be text or a known table format; got path={str(path)!r} with binary "
@@ -200,7 +203,7 @@ def _well_quoted(text: str, separator: str) -> bool:
 
 
 def _counting(first: list[str], rest: list[list[str]]) -> bool:
-    """Whether the first record is 0, 1, 2, ... as pandas writes unnamed columns, or consecutive years over other values."""
+    """Whether the first record is 0, 1, 2, ... as pandas writes unnamed columns, or years in a row."""
     whole = [int(cell) for cell in first if cell.isdecimal()]
     if len(whole) < 2 or whole != list(range(whole[0], whole[0] + len(whole))) or len(whole) < len(first) - 1:
         return False

@@ -22,6 +22,9 @@ def read(source: Any, need: Need) -> tuple[Any, dict[str, Any]]:
     seen = _text.scan(path)
     encoding = _text.encoding(seen, path, need.options.get("encoding"))
     text = _text.sample(seen, encoding, path)
+    if encoding.startswith("utf-8") and not seen.utf8:
+        raise DataError(f"the file must be text in one encoding; got path={str(path)!r} with encoding={encoding!r} and "
+                        "bytes that do not belong to it, name the right one.")
     form = _text.dialect(text, path, need.options)
     if seen.whole and form.header and len(_text.records(text, form.separator, form.quoted, form.padded)) < 2:
         raise DataError(f"the data must hold at least one row below the header; got path={str(path)!r} with rows=0.")

@@ -52,8 +52,9 @@ def read(source: Any, need: Need) -> tuple[Any, dict[str, Any]]:
         with engine.connect() as connection:
             query = _query(sa, connection, what)
             frame = pd.read_sql_query(query, connection)
-    except sa.exc.SQLAlchemyError as error:
-        reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
+    except (sa.exc.SQLAlchemyError, pd.errors.DatabaseError) as error:
+        cause = error.__cause__ if isinstance(error, pd.errors.DatabaseError) else error
+        reason = str(getattr(cause, "orig", None) or cause).strip().splitlines()[0]
         raise DataError(f"the database must answer the query; got url={shown!r}: {reason}.") from error
     finally:
         engine.dispose()
