@@ -11,12 +11,15 @@ from __future__ import annotations
 
 import argparse
 import csv
+import os
+import platform
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import sklearn
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
@@ -115,7 +118,7 @@ def summary(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
         some = [r for r in records if (r["setting"], r["metric"]) == key]
         at: dict[str, Any] = {c: np.array([r[c] for r in some]) for c in some[0] if c not in ("setting", "metric")}
         better = 1 if metrics.find(key[1]).greater_is_better else -1
-        lines.append({"setting": key[0], "rows": int(at["rows"][0]), "metric": key[1], "configurations": 52,
+        lines.append({"setting": key[0], "rows": int(at["rows"][0]), "metric": key[1], "configurations": len(configurations(key[0].startswith(("binary", "multi")))),
                       "replays": len(some), "truth": at["truth"].mean(),
                       "naive_optimism": (better * (at["naive"] - at["truth"])).mean(),
                       "bbc_optimism": (better * (at["bbc"] - at["truth"])).mean(),
@@ -123,7 +126,9 @@ def summary(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
                       "naive_coverage": ((at["plain_low"] <= at["truth"]) & (at["truth"] <= at["plain_high"])).mean(),
                       "bbc_coverage": ((at["low"] <= at["truth"]) & (at["truth"] <= at["high"])).mean(),
                       "naive_width": (at["plain_high"] - at["plain_low"]).mean(),
-                      "bbc_width": (at["high"] - at["low"]).mean(), "bbc_seconds": at["seconds"].mean()})
+                      "bbc_width": (at["high"] - at["low"]).mean(), "bbc_seconds": at["seconds"].mean(),
+                      "versions": f"numpy {np.__version__}, scikit-learn {sklearn.__version__}",
+                      "machine": f"{platform.machine()}, {os.cpu_count()} cores, one thread"})
     return lines
 
 
@@ -131,10 +136,11 @@ def main() -> None:
     """Run the settings and write the table."""
     ask = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else "")
     ask.add_argument("--replays", type=int, default=200)
-    ask.add_argument("--draws", type=int, default=300)
+    ask.add_argument("--draws", type=int, default=200)
     ask.add_argument("--settings", nargs="*", default=list(SETTINGS))
     ask.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "intervals.csv")
     given = ask.parse_args()
+    sklearn.set_config(assume_finite=True, skip_parameter_validation=True)
     records = [r for setting in given.settings for seed in range(given.replays)
                for r in replay(setting, seed, given.draws)]
     lines = summary(records)
