@@ -13,7 +13,7 @@ from rightfit.task.detect import tokens
 
 _NAMED = frozenset((
     "id", "ids", "uid", "uuid", "guid", "index", "idx", "rownames", "rowname", "rowid", "unnamed", "number", "no",
-    "nr", "key", "serial", "instant", "record"))
+    "nr", "key", "serial", "record"))
 
 
 def run(data: Dataset, task: Task, schema: Schema, test: Dataset | None) -> Iterator[Finding]:

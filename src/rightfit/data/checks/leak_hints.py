@@ -11,9 +11,9 @@ from rightfit.task.detect import tokens
 AFTER = frozenset((
     "duration", "outcome", "result", "results", "resolved", "resolution", "closed", "closing", "completed",
     "completion", "paid", "cancelled", "canceled", "cancellation", "refund", "refunded", "chargeback", "settled",
-    "settlement", "recovered", "recoveries", "payout", "discharge", "discharged", "attributed", "ended", "end",
+    "settlement", "recovered", "recoveries", "payout", "discharge", "discharged", "ended", "end",
     "final", "actual", "approved", "penalty", "prediction", "predicted", "probability", "label", "target", "decision",
-    "response", "casual", "registered"))
+    "response"))
 
 
 def run(data: Dataset, task: Task, schema: Schema, test: Dataset | None) -> Iterator[Finding]:
