@@ -16,13 +16,15 @@ class Table:
     """What a modality read: raw rows with the target, their schema, and what was noticed on the way.
 
     `frame`: pandas DataFrame of raw values, one row per example. `origin`: format, path, encoding, separator, header
-    and whatever else the reader decided, so that it can be shown.
+    and whatever else the reader decided, so that it can be shown. `need`: the need as it reads on these rows, where
+    the modality made rows of its own; None where it reads as it was asked.
     """
 
     frame: Any
     schema: Schema
     findings: tuple[Finding, ...] = ()
     origin: Mapping[str, Any] = field(default_factory=dict)
+    need: Need | None = None
 
 
 @frozen
