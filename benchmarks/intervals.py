@@ -118,7 +118,8 @@ def summary(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
         some = [r for r in records if (r["setting"], r["metric"]) == key]
         at: dict[str, Any] = {c: np.array([r[c] for r in some]) for c in some[0] if c not in ("setting", "metric")}
         better = 1 if metrics.find(key[1]).greater_is_better else -1
-        lines.append({"setting": key[0], "rows": int(at["rows"][0]), "metric": key[1], "configurations": len(configurations(key[0].startswith(("binary", "multi")))),
+        lines.append({"setting": key[0], "rows": int(at["rows"][0]), "metric": key[1],
+                      "configurations": len(configurations(key[0].startswith(("binary", "multi")))),
                       "replays": len(some), "truth": at["truth"].mean(),
                       "naive_optimism": (better * (at["naive"] - at["truth"])).mean(),
                       "bbc_optimism": (better * (at["bbc"] - at["truth"])).mean(),

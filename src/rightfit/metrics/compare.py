@@ -9,7 +9,7 @@ import numpy as np
 
 from rightfit.errors import UsageError
 from rightfit.metrics._base import Array, Metric
-from rightfit.metrics.base import find, inputs
+from rightfit.metrics.base import find
 from rightfit.metrics.interval import chunks, data_of, draws, scorer_of
 from rightfit.records import Task, frozen
 
@@ -82,8 +82,7 @@ def paired_rows(y: Array, pred_a: Array, pred_b: Array, metric: Metric | str, ta
     sign = 1.0 if metric.greater_is_better else -1.0
     sides = []
     for i, pred in enumerate((pred_a, pred_b)):
-        label = None if codes is None else np.asarray(codes[i])[data.rows]
-        sides.append(scorer_of(data, inputs(metric, np.asarray(pred)[data.rows], task, label), metric, task))
+        sides.append(scorer_of(data, pred, codes[i] if codes else None, metric, task))
     whole = np.ones((1, len(data.y)))
     difference = float(sign * (sides[0](whole) - sides[1](whole))[0])
     rng, found = np.random.default_rng(seed), []

@@ -55,8 +55,13 @@ def data_of(y: Array, folds: Sequence[Array] | None, groups: Array | None) -> Da
     return Data(y[rows], rows, inside, codes)
 
 
-def scorer_of(data: Data, given: Array, metric: Metric, task: Task) -> Many:
+def scorer_of(data: Data, pred: Array, codes: Array | None, metric: Metric, task: Task) -> Many:
     """The function weights (b, n) -> values (b,): over all rows, or for rankings the mean over folds by drawn rows."""
+    pred = np.asarray(pred)[data.rows]
+    if not np.isfinite(pred).all():
+        return lambda w: np.full(len(w), np.nan)
+    given = inputs(metric, pred, task, None if codes is None else np.asarray(codes)[data.rows])
+
     def of(at: Array) -> Many:
         y, pred = data.y[at], given[at]
         if metric.many is not None:
@@ -110,8 +115,7 @@ def bootstrap(y: Array, pred: Array, codes: Array | None, metric: Metric | str, 
     """
     metric = find(metric, task.problem) if isinstance(metric, str) else metric
     data = data_of(y, folds, groups)
-    codes = None if codes is None else np.asarray(codes)[data.rows]
-    scorer = scorer_of(data, inputs(metric, np.asarray(pred)[data.rows], task, codes), metric, task)
+    scorer = scorer_of(data, pred, codes, metric, task)
     size = len(data.y)
     value = float(scorer(np.ones((1, size)))[0])
     strata = data.y if stratify and data.y.ndim == 1 and task.classifies else None
@@ -181,9 +185,7 @@ def bbc(y: Array, stack: Mapping[str, Array], metric: Metric | str, task: Task, 
         raise UsageError("an estimate needs one candidate or more; got stack={}.")
     data = data_of(y, folds, groups)
     sign = 1.0 if metric.greater_is_better else -1.0
-    given = [inputs(metric, np.asarray(stack[name])[data.rows], task,
-                    None if codes is None else np.asarray(codes[name])[data.rows]) for name in names]
-    scorers = [scorer_of(data, one, metric, task) for one in given]
+    scorers = [scorer_of(data, stack[name], codes[name] if codes else None, metric, task) for name in names]
     size = len(data.y)
     naive = np.array([sign * scorer(np.ones((1, size)))[0] for scorer in scorers])
     if np.isnan(naive).all():
