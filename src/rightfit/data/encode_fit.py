@@ -15,6 +15,7 @@ from rightfit.records import Column, Schema, Task
 FOLDS = 5
 MOST_TARGETS = 10
 SCALED_BOUND = 50.0
+PRIOR_ROWS = 5.0  # how many rows of overall variance are added to the estimate of that within levels
 
 
 def learn(X: Any, y: Any, schema: Schema, task: Task, options: Mapping[str, Any],
@@ -110,14 +111,15 @@ def _categorical(column: Column, values: Any, targets: Any, options: Mapping[str
         return _onehot(column, levels, codes, options), None
     scaled = options["scale"] != "none"
     if how == "target":
-        block, out = _target(column, levels, codes, targets, seed)
-        return _rescaled(block, out) if scaled else (block, out)
+        block, out, served = _target(column, levels, codes, targets, seed)
+        return _rescaled(block, out, served) if scaled else (block, out)
     table = {level: [float(i)] for i, level in enumerate(levels)}
     coded = how == "code"
     unseen = [-1.0] if coded else [float(len(levels))]
     block = {"kind": "table", "column": column.name, "names": [column.name], "table": table, "missing": [-1.0],
              "unseen": unseen, "code": coded}
-    return (_rescaled(block, codes[:, None].astype(np.float64))[0] if scaled and not coded else block), None
+    matrix = codes[:, None].astype(np.float64)
+    return (_rescaled(block, matrix, matrix)[0] if scaled and not coded else block), None
 
 
 def _onehot(column: Column, levels: list[str], codes: Any, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -152,9 +154,9 @@ def _standard(values: Any) -> Any:
     return (values - values.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
 
 
-def _rescaled(block: dict[str, Any], matrix: Any) -> tuple[dict[str, Any], Any]:
-    """A table block and its training values, moved and scaled like numeric columns."""
-    center, scale = matrix.mean(axis=0), matrix.std(axis=0)
+def _rescaled(block: dict[str, Any], matrix: Any, served: Any) -> tuple[dict[str, Any], Any]:
+    """A table block and its training values, moved and scaled like numeric columns; served: those of `frame`."""
+    center, scale = matrix.mean(axis=0), np.maximum(matrix.std(axis=0), served.std(axis=0))
     scale = np.where(scale > 1e-9, scale, 1.0)
 
     def move(values: Any) -> Any:
@@ -166,26 +168,31 @@ def _rescaled(block: dict[str, Any], matrix: Any) -> tuple[dict[str, Any], Any]:
 
 
 def shrunk_means(codes: Any, targets: Any, levels: int) -> Any:
-    """Target mean of each level shrunk to the overall mean by its own noise: float64 (levels, t).
+    """Target mean of each level, shrunk to the overall mean by how much levels differ at all: float64 (levels, t).
 
-    codes: int (n,) in 0..levels-1. targets: float64 (n, t). Empirical Bayes shrinkage of Micci-Barreca (2001), as in
-    scikit-learn's TargetEncoder(smooth="auto"); written for many targets at once, and levels without rows get the mean.
+    codes: int (n,) in 0..levels-1. targets: float64 (n, t). One-way random effects, the variance between levels by
+    the ANOVA estimator (Searle, Casella & McCulloch, Variance Components, 1992). Unlike smoothing by each level's own
+    spread (scikit-learn's "auto"), levels of one row are not believed. Levels without rows get the mean.
     """
-    count = np.bincount(codes, minlength=levels).astype(np.float64)[:, None]
-    overall, variance = targets.mean(axis=0), targets.var(axis=0)
-    out = np.empty((levels, targets.shape[1]))
-    safe = np.maximum(count[:, 0], 1.0)
-    for t in range(targets.shape[1]):
-        mean = np.bincount(codes, weights=targets[:, t], minlength=levels) / safe
-        spread = np.bincount(codes, weights=(targets[:, t] - mean[codes]) ** 2, minlength=levels)
-        signal = variance[t] * count[:, 0]
-        noise = spread / safe
-        trust = np.divide(signal, signal + noise, out=np.ones(levels), where=(signal + noise) > 0)
-        out[:, t] = np.where(count[:, 0] > 0, trust * mean + (1 - trust) * overall[t], overall[t])
-    return out
+    n = len(codes)
+    count = np.bincount(codes, minlength=levels).astype(np.float64)
+    safe = np.maximum(count, 1.0)
+    seen = int((count > 0).sum())
+    overall, total = targets.mean(axis=0), targets.var(axis=0) * n / max(n - 1, 1)
+    means = np.column_stack([np.bincount(codes, weights=column, minlength=levels) / safe for column in targets.T])
+    within = ((targets - means[codes]) ** 2).sum(axis=0)
+    noise = (within + PRIOR_ROWS * total) / (n - seen + PRIOR_ROWS)
+    between = (count[:, None] * (means - overall) ** 2).sum(axis=0) / max(seen - 1, 1)
+    size = (n - (count**2).sum() / n) / max(seen - 1, 1)
+    signal = np.maximum(between - noise, 0.0) / max(size, 1e-12)
+    weight = count[:, None] * signal
+    trust = np.divide(weight, weight + noise, out=np.zeros_like(weight), where=(weight + noise) > 0)
+    return overall + trust * (means - overall)
 
 
-def _target(column: Column, levels: list[str], codes: Any, targets: Any, seed: int) -> tuple[dict[str, Any], Any]:
+def _target(column: Column, levels: list[str], codes: Any, targets: Any,
+            seed: int) -> tuple[dict[str, Any], Any, Any]:
+    """(block, cross-fitted values, the block's own values) for the training rows."""
     values, labels = targets
     places = np.where(codes < 0, len(levels), codes)
     means = shrunk_means(places, values, len(levels) + 1)
@@ -204,7 +211,7 @@ def _target(column: Column, levels: list[str], codes: Any, targets: Any, seed: i
     for k in range(int(fold.max()) + 1 if n > 1 else 0):
         inside = fold == k
         out[inside] = shrunk_means(places[~inside], values[~inside], len(levels) + 1)[places[inside]]
-    return block, out
+    return block, out, means[places]
 
 
 def _datetime(column: Column, values: Any, options: Mapping[str, Any]) -> dict[str, Any]:

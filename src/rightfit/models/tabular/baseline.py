@@ -42,7 +42,9 @@ def build(params: Mapping[str, Any], task: Task) -> TabularModel:
 
 SPEC = Family(
     name="baseline", modality="tabular", problems=("binary", "multiclass", "multilabel", "regression"), build=build,
-    facts=Facts(year=1950, paper="none", licence="Apache-2.0", framework="numpy",
+    facts=Facts(year=1993,
+                paper="after Holte, Very simple classification rules perform well on most commonly used datasets",
+                licence="Apache-2.0", framework="numpy",
                 good_at="costs nothing, cannot over-fit, says what a score is worth",
                 bad_at="looks at no feature"),
     space={"center": Dimension(choices=("mean", "median"))}, defaults=DEFAULTS, variants=({"center": "median"},),
