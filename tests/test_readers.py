@@ -277,16 +277,16 @@ def test_postgresql() -> None:
     url = os.environ["RIGHTFIT_POSTGRES_URL"]
     engine = sa.create_engine(url)
     with engine.begin() as connection:
-        connection.execute(sa.text("DROP TABLE IF EXISTS rightfit_probe"))
-        connection.execute(sa.text("CREATE TABLE rightfit_probe (id int, price numeric(8,2), made timestamptz)"))
-        connection.execute(sa.text("INSERT INTO rightfit_probe VALUES (1, 2.5, '2020-01-01 00:00+02'), (2, null, null)"))
+        connection.execute(sa.text("DROP TABLE IF EXISTS rf_probe"))
+        connection.execute(sa.text("CREATE TABLE rf_probe (id int, price numeric(8,2), made timestamptz)"))
+        connection.execute(sa.text("INSERT INTO rf_probe VALUES (1, 2.5, '2020-01-01 00:00+02'), (2, null, null)"))
     try:
-        for what in ("rightfit_probe", "public.rightfit_probe", "SELECT *, id::text AS t FROM rightfit_probe"):
+        for what in ("rf_probe", "public.rf_probe", "SELECT *, id::text AS t FROM rf_probe"):
             frame, origin = read(f"{url}::{what}")
             assert frame["price"].astype(float).tolist()[0] == 2.5 and len(frame) == 2 and origin["query"] == what
     finally:
         with engine.begin() as connection:
-            connection.execute(sa.text("DROP TABLE rightfit_probe"))
+            connection.execute(sa.text("DROP TABLE rf_probe"))
         engine.dispose()
 
 

@@ -29,8 +29,8 @@ RNG = np.random.default_rng(0)
 
 
 def column(values: list[Any], name: str = "x", **need: Any) -> tuple[Column, tuple[Finding, ...]]:
-    schema, findings = infer(pd.DataFrame({name: values, "other_": ["a", "b"] * (len(values) // 2) + ["a"] * (len(values) % 2)}),
-                             Need(**need))
+    other = ["a", "b"] * (len(values) // 2) + ["a"] * (len(values) % 2)
+    schema, findings = infer(pd.DataFrame({name: values, "other_": other}), Need(**need))
     return schema.column(name), findings
 
 
@@ -109,6 +109,7 @@ def test_a_table_of_ids_only_keeps_them() -> None:
     ([*map(float, range(20, 60)), 99999.0, 99999.0, 99999.0], ("99999",), False),
     ([*range(-200, 200, 3), -99, -99, -99, -99], (), True),
     ([*range(900, 1100), 999, 999, 999], (), True),
+    ([*range(0, 42_000, 500), 99_999, 99_999, 99_999], (), True),
 ])
 def test_markers(values: list[Any], missing: tuple[str, ...], applied: bool) -> None:
     found, findings = column(values)
@@ -123,8 +124,8 @@ def test_markers(values: list[Any], missing: tuple[str, ...], applied: bool) -> 
 
 def test_zeros_are_asked_about_only_where_they_cannot_be() -> None:
     pressure = np.append(RNG.normal(80, 10, 300).round(), np.zeros(8))
-    frame = pd.DataFrame({"pressure": pressure, "children": RNG.poisson(3, 308), "balance": RNG.normal(0, 5, 308).round(),
-                          "fare": pressure, "rate": RNG.uniform(0, 1, 308).round(2)})
+    frame = pd.DataFrame({"pressure": pressure, "children": RNG.poisson(3, 308), "fare": pressure,
+                          "balance": RNG.normal(0, 5, 308).round(), "rate": RNG.uniform(0, 1, 308).round(2)})
     schema, findings = infer(frame, Need())
     assert [(f.column, f.severity, f.data["applied"]) for f in findings] == [("pressure", "ask", False)]
     assert findings[0].data["count"] == 8 and schema.column("pressure").missing == ()
@@ -157,7 +158,7 @@ def test_roles_kinds_and_figures() -> None:
     frame = pd.DataFrame({"a": ["3", "1", "1", ""], "b": ["u", "v", "v", "w"], "g": ["p", "q", "p", "q"],
                           "t": ["2020-01-01", "2020-01-02", "2020-01-03", "2020-01-04"], "y": ["n", "y", "y", "n"]})
     schema, _ = infer(frame, Need(target="y", group="g", time="t", drop=("b",), kinds={"a": "categorical"}))
-    assert {c.name: c.role for c in schema.columns} == {"a": "feature", "b": "dropped", "g": "group", "t": "time", "y": "target"}
+    assert [c.role for c in schema.columns] == ["feature", "dropped", "group", "time", "target"]
     assert schema.column("a").categories == ("1", "3") and schema.column("a").nullable
     assert schema.column("b").categories == ("v", "u", "w") and not schema.column("b").nullable
     assert schema.column("y").categories == ("n", "y") and schema.column("t").low == 1577836800.0
@@ -182,20 +183,24 @@ def test_one_category_however_it_is_written() -> None:
     for values in (["1", " 1 ", "1.0"], [1, 1, 1], [1.0, 1.0, 1.0], [1, "1", 1.0], np.array([1, 1, 1], dtype=np.int8)):
         X = coerce(pd.DataFrame({"c": values}), schema)
         assert X["c"].tolist() == ["1", "1", "1"] and X["c"].dtype == object
+    assert coerce(pd.DataFrame({"c": [True, 1, 1.0, "1"]}, dtype=object), schema)["c"].tolist() == ["True", "1", "1", "1"]
     assert coerce(pd.DataFrame({"c": ["1.50", "1.5", "1e3"]}), schema)["c"].tolist() == ["1.50", "1.5", "1e3"]
 
 
 KINDS = ("numeric", "categorical", "boolean", "datetime", "text")
 SCHEMA = Schema(columns=(
-    Column(name="numeric", kind="numeric", missing=("?", "-999")), Column(name="categorical", kind="categorical", missing=("?", "7")),
-    Column(name="boolean", kind="boolean", categories=("No", "Yes")), Column(name="datetime", kind="datetime", dtype="str %d.%m.%Y"),
+    Column(name="numeric", kind="numeric", missing=("?", "-999")),
+    Column(name="categorical", kind="categorical", missing=("?", "7")),
+    Column(name="boolean", kind="boolean", categories=("No", "Yes")),
+    Column(name="datetime", kind="datetime", dtype="str %d.%m.%Y"),
     Column(name="text", kind="text", missing=("-",)), Column(name="gone", kind="id", role="dropped")))
 anything = st.one_of(
     st.none(), st.text(max_size=6), st.integers(-2**62, 2**62), st.floats(), st.booleans(), st.datetimes(), st.dates(),
-    st.sampled_from(["", " ", "?", "-999", "-999.0", " 12 ", "1_000", "+1", "+-1", "nan", "inf", "yes", "NO", "t", "0", "1.0", "-0.0",
-                     "2020-01-01", "1.2.2020", "2020-01-01T10:00:00+02:00", "9999-01-01", "\x1f1", "\u00a01", "１", "1e400", "0x1",
-                     "-", "7", "7.0", np.float32(3.1), np.int64(4), np.bool_(True), np.datetime64("2020-01-01"), pd.NA, pd.NaT,
-                     pd.Timestamp("2020-01-01 00:00:00.123456789"), pd.Timestamp("2020-01-01", tz="Asia/Tokyo"), Decimal("2.50")]))
+    st.sampled_from(["", " ", "?", "-999", "-999.0", " 12 ", "1_000", "+1", "+-1", "nan", "inf", "yes", "NO", "t", "0",
+                     "1.0", "-0.0", "2020-01-01", "1.2.2020", "2020-01-01T10:00:00+02:00", "9999-01-01", "\x1f1", "\u00a01",
+                     "\uff11", "1e400", "0x1", "-", "7", "7.0", np.float32(3.1), np.int64(4), np.bool_(True),
+                     np.datetime64("2020-01-01"), pd.NA, pd.NaT, Decimal("2.50"),
+                     pd.Timestamp("2020-01-01", tz="Asia/Tokyo"), pd.Timestamp("2020-01-01 00:00:00.123456789")]))
 
 
 def outcome(call: Any) -> Any:
@@ -206,9 +211,10 @@ def outcome(call: Any) -> Any:
 
 
 def same(left: Any, right: Any) -> bool:
-    both = [{k: ("nan" if isinstance(v, float) and math.isnan(v) else v) for k, v in d.items()} if isinstance(d, dict) else d
-            for d in (left, right)]
-    return bool(both[0] == both[1])
+    def comparable(found: Any) -> Any:
+        return {k: "nan" if isinstance(v, float) and math.isnan(v) else v for k, v in found.items()} if isinstance(
+            found, dict) else found
+    return bool(comparable(left) == comparable(right))
 
 
 def from_table(frame: pd.DataFrame, schema: Schema) -> dict[str, Any]:
@@ -236,7 +242,10 @@ def test_typed_columns_read_alike(kind: str, value: Any) -> None:
                     outcome(lambda series=series: from_table(pd.DataFrame({kind: series}), schema)))
 
 
-@given(rows=st.lists(st.tuples(st.text("0123456789.+-eEinfa ?", max_size=6), st.text(max_size=4)), min_size=1, max_size=20))
+lines = st.tuples(st.text("0123456789.+-eEinfa ?", max_size=6), st.text(max_size=4))
+
+
+@given(rows=st.lists(lines, min_size=1, max_size=20))
 @settings(max_examples=150, deadline=None)
 def test_every_inferred_schema_reads_its_own_rows(rows: list[tuple[str, str]]) -> None:
     frame = pd.DataFrame(rows, columns=["a", "b"], dtype="str")
@@ -250,11 +259,12 @@ def test_every_inferred_schema_reads_its_own_rows(rows: list[tuple[str, str]]) -
     row = compile_row(schema)
     for position, record in enumerate(frame.to_dict("records")):
         assert same(row(record), from_table(frame.iloc[[position]], schema))
-        assert same(row(record), from_table(frame, Schema(columns=schema.columns)) if position == 0 else row(record))
+        assert same(row(record), from_table(frame.iloc[position:], schema))
 
 
 def test_errors_name_column_row_and_value() -> None:
-    schema = Schema(columns=(Column(name="age", kind="numeric"), Column(name="paid", kind="boolean", categories=("no", "yes"))))
+    paid = Column(name="paid", kind="boolean", categories=("no", "yes"))
+    schema = Schema(columns=(Column(name="age", kind="numeric"), paid))
     good = {"age": ["1", "2", "3"], "paid": ["yes", "no", "yes"]}
     for name, value in (("age", "old"), ("paid", "maybe"), ("age", "inf")):
         bad = pd.DataFrame({**good, name: [*good[name][:2], value]}, dtype="str")
@@ -271,7 +281,8 @@ def test_errors_name_column_row_and_value() -> None:
 
 def test_a_record_needs_no_pandas_and_little_time() -> None:
     code = ("import sys; from rightfit.data.values import compile_row; from rightfit.records import *\n"
-            "row = compile_row(Schema(columns=(Column(name='a', kind='numeric'), Column(name='t', kind='datetime'))))\n"
+            "columns = Column(name='a', kind='numeric'), Column(name='t', kind='datetime')\n"
+            "row = compile_row(Schema(columns=columns))\n"
             "assert row({'a': '1', 't': '1970-01-02'}) == {'a': 1.0, 't': 86400e9}\n"
             "assert not {'pandas', 'numpy', 'pyarrow'} & set(sys.modules)")
     subprocess.run([sys.executable, "-c", code], check=True)
