@@ -280,7 +280,7 @@ def test_multilabel_thresholds():
 
 def test_user_metric_and_user_floor(tmp_path, monkeypatch):
     (tmp_path / "mine_rules.py").write_text("def found(y, c):\n    return c[y == 1].mean()\n"
-                                            "def both(y, c):\n    return (c[y == 1].mean() + 1 - c[y == 0].mean()) / 2\n")
+                                            "def both(y, c):\n    return c[y == 1].mean() - c[y == 0].mean()\n")
     monkeypatch.chdir(tmp_path)
     y, p = binary(600)
     t = task(limits=(floor("mine_rules:found", 0.8),))

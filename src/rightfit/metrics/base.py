@@ -44,13 +44,27 @@ def find(name: str, problem: Problem | None = None) -> Metric:
     return metric
 
 
-def _named(name: str) -> Metric:
+@cache
+def _by_any_name() -> dict[str, Metric]:
     known: dict[str, Metric] = plugins("rightfit.metrics")
-    by_any = {alias: metric for metric in known.values() for alias in (*metric.aliases, metric.name)}
+    return {alias: metric for metric in known.values() for alias in (*metric.aliases, metric.name)}
+
+
+def _named(name: str) -> Metric:
+    known = _by_any_name()
     plain = name.strip().lower().replace("-", "_").replace(" ", "_")
-    if plain not in by_any:
-        raise UnknownName("metric", name, known)
-    return by_any[plain]
+    if plain not in known:
+        raise UnknownName("metric", name, plugins("rightfit.metrics"))
+    return known[plain]
+
+
+def is_metric(name: str) -> bool:
+    """Whether a limit's name is a metric, and not a resource such as latency_p95_ms.
+
+    >>> is_metric("recall"), is_metric("my:metric"), is_metric("size_mib")
+    (True, True, False)
+    """
+    return ":" in name or name in _by_any_name()
 
 
 def _module(name: str) -> ModuleType:

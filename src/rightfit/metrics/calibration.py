@@ -15,6 +15,7 @@ from rightfit.records import Task
 NONE: Mapping[str, Any] = {"kind": "none"}
 _TINY = 1e-12
 _ENOUGH_FOR_ISOTONIC = 1000
+_ENOUGH_TO_CHOOSE = 20_000
 
 
 def calibrator(calibration: Mapping[str, Any]) -> Callable[[Array], Array]:
@@ -172,9 +173,13 @@ def choose_calibration(y: Array, pred: Array, task: Task, metric: Metric) -> dic
     kinds = {"binary": ["platt"], "multiclass": ["temperature"], "multilabel": ["platt"]}[task.problem]
     if len(y) >= _ENOUGH_FOR_ISOTONIC * (1 if task.problem == "binary" else pred.shape[1]):
         kinds = [*kinds, "isotonic"]
-    held = parts(y)
     if len(y) < 30 or not np.isfinite(pred).all():
         return dict(NONE)
+    everything = y, pred
+    if len(y) > _ENOUGH_TO_CHOOSE:
+        some = parts(y, -(-len(y) // _ENOUGH_TO_CHOOSE))[0]
+        y, pred = y[some], pred[some]
+    held = parts(y)
     rows = brier_rows if metric.name == "brier" else log_loss_rows
 
     def losses(kind: str) -> Array:
@@ -192,6 +197,6 @@ def choose_calibration(y: Array, pred: Array, task: Task, metric: Metric) -> dic
     gain = gains[best]
     if gain.mean() <= gain.std() / np.sqrt(len(gain)):
         return dict(NONE)
-    return fit_calibration(best, y, pred, task)
+    return fit_calibration(best, *everything, task)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from rightfit.errors import UsageError
 from rightfit.metrics._base import Array, Counts, Metric, steps
-from rightfit.metrics.base import find, names
+from rightfit.metrics.base import find, is_metric
 from rightfit.metrics.calibration import parts
 from rightfit.records import Limit, Rule, Task
 
@@ -43,9 +43,7 @@ class Floor(NamedTuple):
 
 def metric_floors(task: Task) -> tuple[Floor, ...]:
     """The task's limits whose name is a metric of rightfit or module:function."""
-    known = {alias for name in names() for alias in (name, *find(name).aliases)}
-    return tuple(Floor(limit, find(limit.name, task.problem)) for limit in task.limits
-                 if limit.name in known or ":" in limit.name)
+    return tuple(Floor(limit, find(limit.name, task.problem)) for limit in task.limits if is_metric(limit.name))
 
 
 def wilson(successes: Array, trials: Array, z: float = _Z95) -> tuple[Array, Array]:
