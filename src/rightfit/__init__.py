@@ -1,4 +1,4 @@
-"""rightfit: tell it the task, show it the data, state the limits; it chooses the right model, proves it, delivers it."""
+"""rightfit: tell it the task, show it the data, state the limits; it chooses the right model and delivers it."""
 
 from __future__ import annotations
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 AUDIT_SHARE = 0.2  # of the budget, after which no further check is started
 Watch = Callable[[str, Mapping[str, Any]], None]
+Consent = Callable[[tuple[str, ...]], bool]
 
 
 @frozen
@@ -36,11 +37,12 @@ class Question:
 
 
 def choose(source: Any, need: Need | None = None, *, out: str | Path | None = None, test: Any = None,
-           overwrite: bool = False, watch: Watch | None = None) -> Choice:
+           overwrite: bool = False, watch: Watch | None = None, consent: Consent | None = None) -> Choice:
     """Choose, prove and deliver the model for a table, a file or a frame; returns the `Choice`.
 
     source: a path, a SQLAlchemy URL, or a pandas or Polars frame. test: rows that are used only for the final check.
     out: the run folder; the same call on the same folder resumes. watch(kind, fields) hears progress.
+    consent(columns) is asked whether columns that give the target away may be dropped; not given, they stay, loudly.
     Raises UsageError and DataError for what cannot be used; an infeasible need is a Choice whose status says so.
     """
     from rightfit.delivery.choice import Choice
@@ -50,7 +52,8 @@ def choose(source: Any, need: Need | None = None, *, out: str | Path | None = No
     folder = Path(out) if out is not None else _scratch()
     with _pool(need, folder) as pool:
         question = ask(source, need, test, watch)
-        done = run(question, folder, clock, pool, overwrite=overwrite, watch=watch)
+        done = run(question, folder, clock, pool, overwrite=overwrite, watch=watch,
+                   consent=consent)
     return Choice(decision=done, folder=folder)
 
 
@@ -61,12 +64,11 @@ def ask(source: Any, need: Need, test: Any = None, watch: Watch | None = None) -
 
     modality = table.pick(source, need)
     read = modality.read(source, need)
-    task = understand(read.frame, read.schema, need, modality.name)
+    task = understand(read.frame, read.schema, read.need or need, modality.name)
     data = assemble.assemble(read.frame, read.schema, task)
     held = None
     if test is not None:
-        target = task.target if len(task.target) > 1 else task.target[0]
-        known = modality.read(test, dataclasses.replace(need, target=target))
+        known = modality.read(test, need)
         held = assemble.assemble(known.frame, read.schema, task)
     (watch or _silent)("read", {"rows": len(data), "columns": len(read.schema.features), "task": task,
                                 "origin": read.origin})
@@ -74,12 +76,15 @@ def ask(source: Any, need: Need, test: Any = None, watch: Watch | None = None) -
                     sample=_sample(read.frame, read.schema, need.seed), notes=tuple(read.findings), test=held)
 
 
-def examine(question: Question, deadline: float | None = None) -> Question:
+def examine(question: Question, deadline: float | None = None, consent: Consent | None = None) -> Question:
     """Chapter 2: the audit; columns that say nothing, or too much, are dropped for what follows."""
     from rightfit.data import audit
 
     found = audit.audit(question.data, question.task, test=question.test, notes=question.notes, deadline=deadline)
-    gone = audit.drops(found, question.need)
+    need, suspects = question.need, audit.leaks(found)
+    if suspects and not need.drop_leaks and consent is not None and consent(suspects):
+        need = dataclasses.replace(need, drop_leaks=True)
+    gone = audit.drops(found, need)
     schema = _without(question.data.schema, gone)
     names = [c.name for c in schema.features]
 
@@ -100,7 +105,8 @@ def _pool(need: Need, folder: Path) -> Any:
     return Pool(need.workers or usable_cores(), preload=("rightfit.tuning.preload",))
 
 
-def run(question: Question, folder: Path, clock: Clock, pool: Any, *, overwrite: bool, watch: Watch) -> Decision:
+def run(question: Question, folder: Path, clock: Clock, pool: Any, *, overwrite: bool, watch: Watch,
+        consent: Consent | None = None) -> Decision:
     """Chapters 3 to 6: race, decide, deliver, report; everything of the run lies in `folder`."""
     from rightfit.delivery import deliver, verdict
     from rightfit.report import html
@@ -117,7 +123,8 @@ def run(question: Question, folder: Path, clock: Clock, pool: Any, *, overwrite:
             return stored
         clock = dataclasses.replace(clock, spent_before=min(store.meta("spent_s", 0.0), 0.9 * clock.budget_s))
         lineup.first_package(question, store, clock, watch)
-        question = examine(question, clock.deadline((1 - AUDIT_SHARE) * clock.budget_s))
+        question = examine(question, clock.deadline((1 - AUDIT_SHARE) * clock.budget_s),
+                           _remembered(consent, store))
         watch("audited", {"audit": question.audit})
         racing = lineup.line_up(question, store, clock, memory, watch)
         interrupted = False
@@ -144,6 +151,18 @@ def fingerprint(question: Question) -> dict[str, Any]:
     for free in ("budget", "workers", "options"):
         need.pop(free)
     return {"data": question.fingerprint, **need}
+
+
+def _remembered(consent: Consent | None, store: Any) -> Consent | None:
+    """The same consent, asked once a run: a resumed run goes by the first answer."""
+    def asked(columns: tuple[str, ...]) -> bool:
+        answer = store.meta("consent")
+        if answer is None and consent is not None:
+            answer = consent(columns)
+            store.set_meta("consent", answer)
+        return bool(answer)
+
+    return asked
 
 
 def _without(schema: Schema, gone: Mapping[str, str]) -> Schema:

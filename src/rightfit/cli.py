@@ -86,7 +86,7 @@ def choose(
     horizon: Annotated[int | None, typer.Option(help="Forecast this many steps")] = None,
     drop: Annotated[Text, typer.Option(help="Columns to leave out, separated by commas")] = None,
     keep: Annotated[Text, typer.Option(help="Columns to use even if they look like ids")] = None,
-    drop_leaks: Annotated[bool, typer.Option("--drop-leaks", help="Leave out columns that give the target away")] = False,
+    drop_leaks: Annotated[bool, typer.Option("--drop-leaks", help="Leave out what gives the target away")] = False,
     missing: Annotated[list[str] | None, typer.Option(help="A text that means missing, e.g. -999")] = None,
     kind: Annotated[list[str] | None, typer.Option(help="Overrule a column's kind, e.g. zip=categorical")] = None,
     family: Annotated[Text, typer.Option(help="Only these model families, separated by commas")] = None,
@@ -100,10 +100,12 @@ def choose(
     as_json: Json = False,
 ) -> None:
     """Choose, prove and deliver the model for a table."""
-    from rightfit.errors import UnknownName
-    from rightfit.records import Need, Search
+    from typing import get_args
 
-    for name, value, known in (("search", search, Search.__args__), ("problem", problem, _problems())):
+    from rightfit.errors import UnknownName
+    from rightfit.records import Need, Problem, Search
+
+    for name, value, known in (("search", search, get_args(Search)), ("problem", problem, get_args(Problem))):
         if value is not None and value not in known:
             raise UnknownName(name, value, known)
     named = several(target)
@@ -116,12 +118,6 @@ def choose(
         kinds=_kinds(kind), families=several(family), search=search, folds=folds, seed=seed, workers=workers,  # type: ignore[arg-type]
         licences=several(licences), options={"language": _language(language), "command": _command()})
     raise SystemExit(_choose(data, need, Path(out) if out else _fresh(), test, overwrite, as_json))
-
-
-def _problems() -> tuple[str, ...]:
-    from rightfit.records import Problem
-
-    return tuple(Problem.__args__)  # type: ignore[attr-defined]
 
 
 def _position(text: str) -> str | int:
@@ -154,7 +150,8 @@ def _choose(data: str, need: Any, out: Path, test: str | None, overwrite: bool, 
     from rightfit.report import markdown
 
     with progress.watching(need.budget_s) as watch:
-        choice = decide(data, need, out=out, test=test, overwrite=overwrite, watch=watch)
+        choice = decide(data, need, out=out, test=test, overwrite=overwrite, watch=watch,
+                        consent=None if as_json else watch.consent)
     if as_json:
         print(json.dumps(written.to_json(choice.decision), ensure_ascii=False))
     else:
@@ -172,13 +169,13 @@ def audit(data: Data, target: Target = None, test: Annotated[Text, typer.Option(
           group: Annotated[Text, typer.Option(help="Group column")] = None,
           time: Annotated[Text, typer.Option(help="Time column")] = None, as_json: Json = False) -> None:
     """Say what is wrong with the data, and what would follow from it."""
-    from rightfit import choose as flow
     from rightfit import progress
+    from rightfit.choose import ask, examine
     from rightfit.records import Need, asdict
 
     named = several(target)
     need = Need(target=(_position(named[0]) if len(named) == 1 else named) if named else None, group=group, time=time)
-    question = flow.examine(flow.ask(data, need, test))
+    question = examine(ask(data, need, test))
     if as_json:
         print(json.dumps({"task": asdict(question.task), "audit": asdict(question.audit)}, ensure_ascii=False))
     else:

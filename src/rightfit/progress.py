@@ -27,6 +27,21 @@ class Watch:
         if self.bar is not None:
             self.bar.update(self.task, completed=spent)
 
+    @property
+    def consent(self) -> Any:
+        """A function that asks the person at the terminal; None where there is nobody to ask."""
+        import sys
+
+        return self._ask if self.bar is not None and sys.stdin.isatty() else None
+
+    def _ask(self, columns: tuple[str, ...]) -> bool:
+        self.bar.stop()
+        self.console.print(f"! {', '.join(columns)}: known only after the fact, as it seems. Without them the score "
+                           "will be lower, and honest.", highlight=False, markup=False)
+        answer = self.console.input("Leave them out? [Y/n] ").strip().lower()
+        self.bar.start()
+        return answer in ("", "y", "yes")
+
     def _read(self, fields: Mapping[str, Any]) -> str:
         task = fields["task"]
         self.console.print(f"{fields['rows']} rows, {fields['columns']} features; {task.problem}, "

@@ -440,13 +440,17 @@ class Trial:
 
 @frozen
 class Check:
-    """An audit check's SPEC: `run(data, task, schema, test)` yields Findings; `modalities` empty means every one."""
+    """An audit check's SPEC: `run(data, task, schema, test)` yields Findings; `modalities` empty means every one.
+
+    Checks run in order of `rank`; those above 50 are slow and are left out when time is short.
+    """
 
     name: str
     run: Callable[..., Any]
     modalities: tuple[str, ...] = ()
     doc: str = ""
     needs_y: bool = True
+    rank: int = 50
 
 
 @frozen

@@ -1,4 +1,4 @@
-"""From the board to the delivered package: refit the cheapest of the best, package it, prove every limit, else the next."""
+"""From the board to the delivered package: refit the cheapest of the best, package, prove every limit, or the next."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from rightfit.decide import Contender
 from rightfit.delivery import prove
 from rightfit.engines.jobs import Job, Outcome
 from rightfit.package import write
+from rightfit.package.probe import probe
 from rightfit.records import Candidate, LimitCheck, asdict
 from rightfit.tuning.board import Board, Entry
 from rightfit.tuning.clock import Clock
@@ -96,7 +97,7 @@ def _attempt(bench: Bench, found: Delivery, contender: Contender) -> None:
         path = bench.stage / "models" / contender.key
         write.restamp(path, rule=entry.rule)
     bench.watch("proving", {"candidate": candidate, "refitted": refitted})
-    measured = prove.figures(prove.probe(path))
+    measured = prove.figures(probe(path))
     if outcome is not None and outcome.result is not None:
         measured["fit_s"] = float(outcome.result["measured"]["fit_s"])
     measured = {**dict(contender.measured), **measured, **entry.floors}

@@ -1,4 +1,4 @@
-"""What the report shows beyond the decision: curves, importance, over-fit gap, what treatments and regularisers bought."""
+"""What the report shows beyond the decision: curves, importance, over-fit gap, what treatments bought."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def gather(question: Any, racing: Race, delivery: Delivery, bench: Bench,
         "higher_is_better": board.metric.greater_is_better, "package": str(bench.package),
         "refitted": delivery.refitted}
     if entry is None:
-        return plain({k: v for k, v in found.items() if v is not None})
+        return dict(plain({k: v for k, v in found.items() if v is not None}))
     y = question.data.y[entry.rows]
     found |= _classifier(task, y, entry) if task.classifies and y.ndim == 1 else {}
     found |= _regressor(y, entry) if not task.classifies and y.ndim == 1 else {}
@@ -67,10 +67,10 @@ def gather(question: Any, racing: Race, delivery: Delivery, bench: Bench,
     found["regularisers"] = regularisers(board, racing, entry)
     found["importance"] = importance(bench, entry)
     found["learning_curve"] = learning_curve(board, entry)
-    found["without_leaks"] = None
+    found["without_leaks"] = without_leaks(board, racing, entry)
     if question.test is not None:
         found["test"] = final_check(question, delivery, board, bench, estimate)
-    return plain({k: v for k, v in found.items() if v not in (None, [], {})})
+    return dict(plain({k: v for k, v in found.items() if v not in (None, [], {})}))
 
 
 def _classifier(task: Any, y: Any, entry: Entry) -> dict[str, Any]:
@@ -144,6 +144,21 @@ def regularisers(board: Board, racing: Race, entry: Entry) -> list[dict[str, Any
         found.append({"name": name, "with": {name: entry.candidate.params.get(name)}, "effect": sign * mean,
                       "low": ends[0], "high": ends[1]})
     return found
+
+
+def without_leaks(board: Board, racing: Race, entry: Entry) -> dict[str, Any] | None:
+    """The chosen model's metric without the columns that seem to give the target away."""
+    from rightfit.delivery.prove import gap
+    from rightfit.tuning.race import without_suspects
+
+    candidate = without_suspects(racing, entry)
+    other = board.entry(candidate.key) if candidate else None
+    if other is None:
+        return None
+    sign = 1.0 if board.metric.greater_is_better else -1.0
+    mean, low, high, _ = gap(entry, other)
+    return {"metric": board.metric.name, "value": sign * other.utility, "columns": list(racing.suspects),
+            "loss": mean, "low": sign * other.utility - (high - mean), "high": sign * other.utility + (mean - low)}
 
 
 def importance(bench: Bench, entry: Entry) -> list[dict[str, Any]]:

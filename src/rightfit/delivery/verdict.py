@@ -12,8 +12,8 @@ from rightfit import decide
 from rightfit.decide import Contender
 from rightfit.delivery import evidence
 from rightfit.delivery.deliver import Bench, Delivery
-from rightfit.metrics import base, interval
-from rightfit.records import Decision, Finding, LimitCheck, Rule, asdict, revive
+from rightfit.metrics import interval
+from rightfit.records import Decision, Finding, LimitCheck, asdict, revive
 from rightfit.store import Store
 from rightfit.tuning.board import Board, Entry
 from rightfit.tuning.race import Race
@@ -168,8 +168,8 @@ def _why(board: Board, delivery: Delivery, best: list[Contender], tied: tuple[st
                     f"than one corrected standard error; it was taken because it costs "
                     f"{best[0].cost / chosen.cost:.1f} times less in latency, size and training time.")
     elif best and best[0].key == chosen.key:
-        said.append(f"{chosen.key} has the best {metric} of all that meet the limits"
-                    + (", and no tied model is clearly cheaper." if len(tied) > 1 else ", and no other is tied with it."))
+        alone = ", and no tied model is clearly cheaper." if len(tied) > 1 else ", and no other is tied with it."
+        said.append(f"{chosen.key} has the best {metric} of all that meet the limits{alone}")
     if chosen is not None and chosen.baseline:
         said.append("No model was better than the baseline beyond doubt: the data, as they are, hold no signal that "
                     "these models can use.")
@@ -191,6 +191,3 @@ def stored(store: Store) -> Decision | None:
     """The decision of a finished run, or None."""
     value = store.meta("decision")
     return revive(Decision, value) if value else None
-
-
-__all__ = ["Rule", "base", "honest", "keep", "stored", "verdict"]

@@ -14,6 +14,7 @@ Lists may be NumPy arrays. Rates are shares 0..1. `low`/`high` are ends of a 95 
     phases         [{"name": n, "seconds": s}]                                       in order of time
     test           {"metric": m, "value": v, "low": l, "high": h, "rows": n, "inside": bool}    a --test file
     with_leaks     {"metric": m, "value": v, "low": l, "high": h, "columns": [...]}  score when leaking columns stay in
+    without_leaks  as with_leaks, for the score when they are left out
     command        "rightfit choose ..."                                             how to reproduce
     data           "train.csv"                                                       what the rows came from
     created        "2026-03-01T12:00:00Z"                                            when, ISO 8601
@@ -37,7 +38,8 @@ _SERIES = {"roc": ("fpr", "tpr"), "pr": ("recall", "precision"), "calibration": 
            "scatter": ("true", "predicted")}
 _ROWS = {"importance": ("feature", "value"), "learning_curve": ("rows", "value"), "regularisers": ("name", "effect"),
          "phases": ("name", "seconds")}
-_FIGURES = {"overfit": ("train", "valid"), "test": ("value",), "with_leaks": ("value",)}
+_FIGURES = {"overfit": ("train", "valid"), "test": ("value",), "with_leaks": ("value",),
+            "without_leaks": ("value",)}
 _POINTS = 500
 
 

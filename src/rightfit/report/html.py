@@ -5,27 +5,16 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Mapping
-from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rightfit.records import Decision
 from rightfit.report import view
 from rightfit.report.json import to_json, write_json, write_whole
+from rightfit.report.markdown import model_card
+from rightfit.report.page import environment
 from rightfit.report.wording import Words
-
-if TYPE_CHECKING:
-    from jinja2 import Environment
-
-
-@cache
-def environment() -> Environment:
-    """The templates of this folder; everything that is printed is escaped unless it is Markup."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    return Environment(loader=PackageLoader("rightfit.report"), autoescape=True, undefined=StrictUndefined,
-                       trim_blocks=True, lstrip_blocks=True)
 
 
 def _source(name: str) -> str:
@@ -54,8 +43,6 @@ def write(decision: Decision | Mapping[str, Any], folder: str | Path, *, languag
     `decision` may be the object read from a decision.json. Raises UsageError when the folder cannot be written,
     UnknownName for a language other than those of `wording.LANGUAGES`.
     """
-    from rightfit.report.markdown import model_card
-
     home = Path(folder)
     data = to_json(decision) if isinstance(decision, Decision) else decision
     page, card = render(data, language=language), model_card(data, language=language)

@@ -81,11 +81,11 @@ def summary(decision: Decision | Mapping[str, Any], *, language: str = "en", pat
 
 def _pipeline(task: Mapping[str, Any]) -> str:
     """The Hub's name for the task, such as tabular-classification."""
-    problem, modality = str(task.get("problem") or ""), str(task.get("modality") or "tabular")
+    problem, modality = str(task.get("problem") or ""), str(task.get("modality") or "")
     if problem in ("binary", "multiclass", "multilabel"):
-        return f"{modality}-classification"
+        return f"{modality}-classification".strip("-")
     return {"forecasting": "time-series-forecasting", "detection": "object-detection"}.get(
-        problem, f"{modality}-{problem}"
+        problem, f"{modality}-{problem}".strip("-")
     )
 
 
@@ -112,7 +112,7 @@ def _front_matter(data: Mapping[str, Any], extras: Mapping[str, Any]) -> str:
 
 def model_card(decision: Decision | Mapping[str, Any], *, language: str = "en") -> str:
     """The model card: YAML head, what it is for, what it reaches, what it costs, what is known to be wrong with it."""
-    from rightfit.report.html import environment
+    from rightfit.report.page import environment
 
     data, words = _data(decision), Words(language=language)
     shown = view.context(data, words)

@@ -117,10 +117,12 @@ def estimate(data: Json, extras: Json, words: Words) -> dict[str, Any]:
                 rows=f"{number(test.get('rows')) or 0:,.0f}",
             )
         )
-    if leaks := extras.get("with_leaks"):
+    for name, key in (("with_leaks", "leaks.line"), ("without_leaks", "leaks.without")):
+        if not (leaks := extras.get(name)):
+            continue
         lines.append(
             words(
-                "leaks.line",
+                key,
                 metric=words.name(str(leaks.get("metric") or found.get("metric") or "")),
                 value=show(leaks["value"]),
             )

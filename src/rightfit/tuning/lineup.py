@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from rightfit import registry
 from rightfit.data import split
+from rightfit.data.audit import leaks
 from rightfit.metrics import base
 from rightfit.records import Candidate, Rule, Trial, asdict
 from rightfit.store import Store
@@ -48,6 +50,8 @@ def line_up(question: Any, store: Store, clock: Clock, memory_mib: float,
     n_folds, repeats = split.default_folds(len(data), task)
     if need.folds:
         n_folds, repeats = need.folds, 1
+    copies = split.duplicate_groups(data)
+    data = data if copies is None else dataclasses.replace(data, groups=copies)
     folds = split.folds(data, task, n_folds=n_folds, repeats=repeats, seed=need.seed)
     at = stage.Stage(data=data, task=task, folds=tuple(folds), sample=question.sample)
     folder = store.folder / "stage"
@@ -56,7 +60,8 @@ def line_up(question: Any, store: Store, clock: Clock, memory_mib: float,
     short = shortlist(task, question.audit, need)
     board = Board(task=task, stage=at, store=store, metric=base.find(task.metric, task.problem),
                   per_repeat=max(len(folds) // repeats, 1))
-    race = Race(need=need, short=short, board=board, clock=clock, folder=folder, watch=watch, memory_mib=memory_mib)
+    race = Race(need=need, short=short, board=board, clock=clock, folder=folder, watch=watch, memory_mib=memory_mib,
+                suspects=tuple(name for name in leaks(question.audit) if name in data.X.columns))
     for old in store.trials():
         board.add(old)
     watch("shortlisted", {"short": short, "folds": len(folds), "resumed": len(board.trials)})

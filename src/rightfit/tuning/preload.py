@@ -1,11 +1,12 @@
-"""Imported once by the fork server, so that a trial's process starts in milliseconds; imports only, computes nothing."""
+"""Imported once by the fork server, so that a trial's process starts in milliseconds; it only imports."""
 
 import importlib
 import importlib.util
 
-for _name in ("pandas", "pyarrow.feather", "sklearn.ensemble", "sklearn.linear_model", "sklearn.svm", "sklearn.neighbors",
-              "sklearn.preprocessing", "sklearn.model_selection", "lightgbm", "catboost", "xgboost", "onnxruntime", "onnx",
-              "skl2onnx", "onnxmltools.convert", "rightfit.tuning.trial", "rightfit.package.write",
-              "rightfit.package.probe", "rightfit.metrics.rules", "rightfit.data.encode"):
+NAMES = ("pandas", "pyarrow.feather", "sklearn.ensemble", "sklearn.linear_model", "sklearn.svm", "sklearn.neighbors",
+         "sklearn.preprocessing", "sklearn.model_selection", "lightgbm", "catboost", "xgboost", "onnxruntime", "onnx",
+         "skl2onnx", "onnxmltools.convert", "rightfit.tuning.trial", "rightfit.package.write",
+         "rightfit.package.probe", "rightfit.metrics.rules", "rightfit.data.encode")
+for _name in NAMES:
     if importlib.util.find_spec(_name.partition(".")[0]) is not None:
         importlib.import_module(_name)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from rightfit.engines.jobs import Job, Outcome
-from rightfit.records import Candidate, Need, Trial, asdict, frozen
+from rightfit.records import Candidate, Need, Step, Trial, asdict, frozen
 from rightfit.tuning import propose
 from rightfit.tuning.board import Board, Entry, difference
 from rightfit.tuning.clock import Clock
@@ -28,6 +28,7 @@ SCREEN_LEAST = 4
 NOTABLE_T = 0.5  # a new leader by less than this is chance and does not prolong the search
 PATIENCE = 24  # proposals without a new leader after which the search is over
 SEARCHED_FAMILIES = 2
+BESIDE_FOLDS = 3
 
 
 @frozen
@@ -55,6 +56,7 @@ class Race:
     folder: Path
     watch: Callable[[str, Mapping[str, Any]], None]
     memory_mib: float
+    suspects: tuple[str, ...] = ()
     running: dict[str, Unit] = field(default_factory=dict)
     leader: str = ""
     queue: Iterator[Candidate] | None = None
@@ -162,7 +164,7 @@ def provisional(folder: Path, key: str) -> None:
 
 def next_unit(race: Race) -> Unit | None:
     """The next piece of work, or None when nothing is worth doing."""
-    for source in (_screen, _promote, _treat, _propose, _ablate):
+    for source in (_screen, _promote, _leakless, _treat, _propose, _ablate):
         unit = source(race)
         if unit is not None:
             return unit
@@ -247,6 +249,35 @@ def _promote(race: Race) -> Unit | None:
     return None
 
 
+def without_suspects(race: Race, best: Entry) -> Candidate | None:
+    """The leader without the columns that seem to give the target away, or None when there are none."""
+    if not race.suspects:
+        return None
+    step = Step(name="drop_columns", params={"columns": list(race.suspects)})
+    return Candidate(family=best.candidate.family, params=best.candidate.params, steps=(step,))
+
+
+def _leakless(race: Race) -> Unit | None:
+    """Both scores are reported: with the suspected leaks, and without."""
+    best = leader_of(race.board)
+    candidate = without_suspects(race, best) if best else None
+    return None if best is None or candidate is None else _beside(race, candidate, best)
+
+
+def _beside(race: Race, candidate: Candidate, best: Entry) -> Unit | None:
+    """A candidate that is only measured against the leader, on its first folds, and never chosen."""
+    board = race.board
+    board.out.setdefault(candidate.key, "only measured beside the leader")
+    board.ablations.add(candidate.key)
+    board.candidates.setdefault(candidate.key, candidate)
+    busy = {running.key for running in race.running.values()}
+    for fold in best.folds[:BESIDE_FOLDS]:
+        unit = Unit(candidate=candidate, fold=fold)
+        if unit.key not in busy and not board.has(*unit.key) and candidate.key not in board.failed:
+            return unit
+    return None
+
+
 def _treat(race: Race) -> Unit | None:
     """The leader with each planned treatment: kept only if it wins the race."""
     best = leader_of(race.board)
@@ -311,12 +342,7 @@ def _ablate(race: Race) -> Unit | None:
         return None
     family = race.short.families[best.candidate.family]
     for candidate in propose.unregularised(best.candidate, family).values():
-        race.board.out.setdefault(candidate.key, "an ablation of the leader")
-        race.board.ablations.add(candidate.key)
-        race.board.candidates.setdefault(candidate.key, candidate)
-        for fold in best.folds[:3]:
-            unit = Unit(candidate=candidate, fold=fold)
-            busy = {running.key for running in race.running.values()}
-            if unit.key not in busy and not race.board.has(*unit.key) and candidate.key not in race.board.failed:
-                return unit
+        unit = _beside(race, candidate, best)
+        if unit is not None:
+            return unit
     return None

@@ -53,8 +53,9 @@ def read(source: Any, need: Need) -> Table:
     roles = {BLOCK: "time", SPAN: "group"} | {c: "target" for c in frame.columns if "[t+" in c}
     columns = tuple(Column(name=c, kind="numeric", role=roles.get(c, "feature"), dtype="float64",
                            low=float(frame[c].min()), high=float(frame[c].max())) for c in frame.columns)
-    return Table(frame=frame, schema=Schema(columns=columns), findings=findings,
-                 origin={**origin, "series": len(series), "lags": found, "horizon": need.horizon, "target": name})
+    table = Table(frame=frame, schema=Schema(columns=columns), findings=findings,
+                  origin={**origin, "series": len(series), "lags": found, "horizon": need.horizon, "target": name})
+    return dataclasses.replace(table, need=posed(need, table))
 
 
 def latest(source: Any, need: Need, schema: Schema) -> Any:
