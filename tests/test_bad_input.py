@@ -86,10 +86,9 @@ def test_a_very_long_line_is_refused_early(tmp_path: Path, monkeypatch: pytest.M
     with path.open("wb") as file:
         file.write(b"a,b\n1,2\n")
         file.truncate(3 << 30)  # a sparse file: 3 GiB without a line break
-    consumed = 0
     with pytest.raises(DataError) as error:
         _text.scan(path)
-    assert "4 MiB" in sentence(error) and consumed == 0
+    assert "4 MiB" in sentence(error)
     os.truncate(path, 0)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from rightfit.data.schema import _parsed, coerce
-from rightfit.data.values import FALSE, MARKERS, TRUE, WORDS, Unreadable, canonical, number, unreadable
+from rightfit.data.values import FALSE, MARKERS, TRUE, WORDS, canonical, unreadable
 from rightfit.errors import DataError
 from rightfit.records import Column, Dataset, Schema, Task
 
@@ -211,5 +211,3 @@ def fingerprint(frame: Any) -> str:
         digest.update(str(name).encode() + b"\0" + hashed.to_numpy().tobytes())
     return digest.hexdigest()
 
-
-__all__ = ["Unreadable", "assemble", "encode_target", "fingerprint", "number", "target_present", "target_texts"]

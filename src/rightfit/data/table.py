@@ -55,14 +55,15 @@ class Reader:
 
 
 def shown(source: Any) -> str:
-    """A source in a message: its path, or its type when it is held in memory.
+    """A source in a message: its path or URL without user and password, or its type when it is held in memory.
 
-    >>> shown("a.csv"), shown({"x": [1]})
-    ("'a.csv'", 'dict')
+    >>> shown("sqlite:///a.db"), shown("postgresql://me:secret@host/db::t"), shown({"x": [1]})
+    ("'sqlite:///a.db'", "'postgresql://***@host/db::t'", 'dict')
     """
+    import re
     from pathlib import Path
 
-    return repr(str(source)) if isinstance(source, str | Path) else type(source).__name__
+    return repr(re.sub(r"//[^/]*@", "//***@", str(source))) if isinstance(source, str | Path) else type(source).__name__
 
 
 def pick(source: Any, need: Need) -> Modality:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from rightfit.data.readers._files import locate
-from rightfit.data.table import Reader
+from rightfit.data.table import Reader, shown
 from rightfit.errors import DataError, UnknownName, UsageError
 from rightfit.records import Need
 
@@ -35,18 +35,17 @@ def read(source: Any, need: Need) -> tuple[Any, dict[str, Any]]:
     shape = _SHAPE.fullmatch(source)
     try:
         url = sa.engine.make_url(shape["url"] if shape else source)
-        engine_args: dict[str, Any] = {}
         if url.get_backend_name() == "sqlite" and url.database and url.database != ":memory:":
             # SQLite would create a file that does not exist
             locate(Path(url.database))
-        engine = sa.create_engine(url, **engine_args)
+        engine = sa.create_engine(url)
     except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError) as error:
         raise UsageError(f"a database URL must be one that SQLAlchemy knows, such as sqlite:///file.db::table; got "
-                         f"source={re.sub(r'//[^@/]*@', '//***@', source)!r}.") from error
+                         f"source={shown(source)}.") from error
     except ImportError as error:
         raise UsageError(f"the database needs its driver; got {error}, install it (PostgreSQL: pip install "
                          f"'rightfit[sql]').") from None
-    shown = url.render_as_string(hide_password=True)
+    place = url.render_as_string(hide_password=True)
     what = (shape["what"] or "").strip() if shape else ""
     try:
         with engine.connect() as connection:
@@ -55,10 +54,10 @@ def read(source: Any, need: Need) -> tuple[Any, dict[str, Any]]:
     except (sa.exc.SQLAlchemyError, pd.errors.DatabaseError) as error:
         cause = error.__cause__ if isinstance(error, pd.errors.DatabaseError) else error
         reason = str(getattr(cause, "orig", None) or cause).strip().splitlines()[0]
-        raise DataError(f"the database must answer the query; got url={shown!r}: {reason}.") from error
+        raise DataError(f"the database must answer the query; got url={place!r}: {reason}.") from error
     finally:
         engine.dispose()
-    return frame, {"path": shown, "query": what}
+    return frame, {"path": place, "query": what}
 
 
 def _query(sa: Any, connection: Any, what: str) -> Any:
