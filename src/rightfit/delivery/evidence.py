@@ -67,7 +67,7 @@ def gather(question: Any, racing: Race, delivery: Delivery, bench: Bench,
     found["regularisers"] = regularisers(board, racing, entry)
     found["importance"] = importance(bench, entry)
     found["learning_curve"] = learning_curve(board, entry)
-    found["without_leaks"] = without_leaks(board, racing, entry)
+    found["without_leaks"] = without_leaks(board, racing)
     if question.test is not None:
         found["test"] = final_check(question, delivery, board, bench, estimate)
     return dict(plain({k: v for k, v in found.items() if v not in (None, [], {})}))
@@ -146,19 +146,17 @@ def regularisers(board: Board, racing: Race, entry: Entry) -> list[dict[str, Any
     return found
 
 
-def without_leaks(board: Board, racing: Race, entry: Entry) -> dict[str, Any] | None:
-    """The chosen model's metric without the columns that seem to give the target away."""
-    from rightfit.delivery.prove import gap
+def without_leaks(board: Board, racing: Race) -> dict[str, Any] | None:
+    """The metric of a leader without the columns that seem to give the target away."""
+    from rightfit.delivery.verdict import spread
     from rightfit.tuning.race import without_suspects
 
-    candidate = without_suspects(racing, entry)
+    candidate = without_suspects(racing)
     other = board.entry(candidate.key) if candidate else None
     if other is None:
         return None
-    sign = 1.0 if board.metric.greater_is_better else -1.0
-    mean, low, high, _ = gap(entry, other)
-    return {"metric": board.metric.name, "value": sign * other.utility, "columns": list(racing.suspects),
-            "loss": mean, "low": sign * other.utility - (high - mean), "high": sign * other.utility + (mean - low)}
+    return {"metric": board.metric.name, "columns": list(racing.suspects), "family": other.candidate.family,
+            **spread(board, other)}
 
 
 def importance(bench: Bench, entry: Entry) -> list[dict[str, Any]]:

@@ -14,16 +14,19 @@ from rightfit.tuning.board import Board, Entry, difference
 from rightfit.tuning.clock import Clock
 
 PROBES = 6
-SHARE = 0.75  # of the folds that the furthest candidate has
+CHOICE = 3
 PROBE_S = 2.0  # what a probe costs, for deciding how many fit into the time left
 
 
 def finalists(board: Board, baseline: str) -> dict[str, Entry]:
-    """Entries that can be compared, all on the folds that they have in common: not failed, no ablation, nearly as many
-    folds as anyone has; the baseline always; best first."""
+    """Entries that can be compared, all on the folds that they have in common; best first.
+
+    They are those with as many folds as the third furthest has, so that there is a choice; the baseline has all folds.
+    """
     entries = {k: e for k, e in board.entries().items() if k not in board.failed and k not in board.ablations}
-    most = max((len(e.folds) for k, e in entries.items() if k != baseline), default=0)
-    kept = [k for k, e in entries.items() if len(e.folds) >= max(1, SHARE * most)]
+    counts = sorted((len(e.folds) for k, e in entries.items() if k != baseline), reverse=True)
+    enough = counts[min(CHOICE, len(counts)) - 1] if counts else 0
+    kept = [k for k, e in entries.items() if len(e.folds) >= enough]
     common = set.intersection(*(set(entries[k].folds) for k in kept))
     folds = tuple(sorted(common)) if common else (0,)
     found = {k: e for k in kept if (e := board.entry(k, folds)) is not None}

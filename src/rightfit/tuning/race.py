@@ -6,7 +6,7 @@ work wins. Nothing here depends on time except when to stop, so the same finishe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -164,7 +164,7 @@ def provisional(folder: Path, key: str) -> None:
 
 def next_unit(race: Race) -> Unit | None:
     """The next piece of work, or None when nothing is worth doing."""
-    for source in (_screen, _promote, _leakless, _treat, _propose, _ablate):
+    for source in (_screen, _leakless, _promote, _treat, _propose, _ablate):
         unit = source(race)
         if unit is not None:
             return unit
@@ -249,9 +249,13 @@ def _promote(race: Race) -> Unit | None:
     return None
 
 
-def without_suspects(race: Race, best: Entry) -> Candidate | None:
-    """The leader without the columns that seem to give the target away, or None when there are none."""
-    if not race.suspects:
+def without_suspects(race: Race) -> Candidate | None:
+    """The first leader with two folds, without the columns that seem to give the target away; None without suspects."""
+    known = [c for key, c in race.board.candidates.items() if key in race.board.ablations and c.steps]
+    if known or not race.suspects:
+        return known[0] if known else None
+    best = leader_of(race.board)
+    if best is None or len(best.folds) < 2:
         return None
     step = Step(name="drop_columns", params={"columns": list(race.suspects)})
     return Candidate(family=best.candidate.family, params=best.candidate.params, steps=(step,))
@@ -259,19 +263,18 @@ def without_suspects(race: Race, best: Entry) -> Candidate | None:
 
 def _leakless(race: Race) -> Unit | None:
     """Both scores are reported: with the suspected leaks, and without."""
-    best = leader_of(race.board)
-    candidate = without_suspects(race, best) if best else None
-    return None if best is None or candidate is None else _beside(race, candidate, best)
+    candidate = without_suspects(race)
+    return None if candidate is None else _beside(race, candidate, range(len(race.board.stage.folds)))
 
 
-def _beside(race: Race, candidate: Candidate, best: Entry) -> Unit | None:
+def _beside(race: Race, candidate: Candidate, folds: Iterable[int]) -> Unit | None:
     """A candidate that is only measured against the leader, on its first folds, and never chosen."""
     board = race.board
     board.out.setdefault(candidate.key, "only measured beside the leader")
     board.ablations.add(candidate.key)
     board.candidates.setdefault(candidate.key, candidate)
     busy = {running.key for running in race.running.values()}
-    for fold in best.folds[:BESIDE_FOLDS]:
+    for fold in list(folds)[:BESIDE_FOLDS]:
         unit = Unit(candidate=candidate, fold=fold)
         if unit.key not in busy and not board.has(*unit.key) and candidate.key not in board.failed:
             return unit
@@ -342,7 +345,7 @@ def _ablate(race: Race) -> Unit | None:
         return None
     family = race.short.families[best.candidate.family]
     for candidate in propose.unregularised(best.candidate, family).values():
-        unit = _beside(race, candidate, best)
+        unit = _beside(race, candidate, best.folds)
         if unit is not None:
             return unit
     return None

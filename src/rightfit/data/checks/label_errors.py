@@ -69,4 +69,5 @@ def far(y: Any, guess: Any) -> Any:
     return np.flatnonzero(residual > 10 * spread)[np.argsort(-residual[residual > 10 * spread], kind="stable")]
 
 
-SPEC = Check(rank=90, name="label_errors", run=run, modalities=("tabular",), doc="Rows whose label the others contradict.")
+SPEC = Check(rank=90, name="label_errors", run=run, modalities=("tabular",),
+             doc="Rows whose label the others contradict.")

@@ -53,5 +53,5 @@ def close_pairs(part: Dataset, continuous: list[str]) -> list[tuple[int, int]]:
     return [(int(a), int(b)) for a, b in cKDTree(points).query_pairs(CLOSE, p=np.inf, output_type="ndarray")[:20_000]]
 
 
-SPEC = Check(rank=70, name="near_duplicates", run=run, modalities=("tabular",), needs_y=False, doc="Rows that differ by less "
-                                                                                          "than noise.")
+SPEC = Check(rank=70, name="near_duplicates", run=run, modalities=("tabular",), needs_y=False,
+             doc="Rows that differ by less than noise.")

@@ -55,5 +55,5 @@ def _unseen(data: Dataset, test: Dataset, name: str) -> float:
     return float((~values.isin(set(data.X[name].dropna().unique()))).mean()) if len(values) else 0.0
 
 
-SPEC = Check(rank=60, name="shift", run=run, modalities=("tabular",), needs_y=False, doc="Differences between training and "
-                                                                                "test rows.")
+SPEC = Check(rank=60, name="shift", run=run, modalities=("tabular",), needs_y=False,
+             doc="Differences between training and test rows.")
