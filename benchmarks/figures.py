@@ -1,0 +1,132 @@
+"""Renders every table of benchmarks/results into README.md, between the two comments that mark the place.
+
+    python benchmarks/figures.py [--check]
+
+No figure is typed by hand: what is not in a CSV is not said. `--check` writes nothing and exits 1 where the page differs.
+"""
+
+from __future__ import annotations
+
+import csv
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS, PAGE = ROOT / "benchmarks" / "results", ROOT / "README.md"
+OPEN, CLOSE = "<!-- figures -->", "<!-- /figures -->"
+WHOLE = 16  # a table of more lines is summed up
+Row = dict[str, str]
+
+
+def table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> list[str]:
+    """A Markdown table.
+
+    >>> table(["a"], [["1"]])
+    ['| a |', '| --- |', '| 1 |']
+    """
+    rows = [list(head), ["---"] * len(head), *(list(line) for line in lines)]
+    return ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
+
+
+def number(text: str) -> float | None:
+    """The text as a number, or None."""
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def total(rows: list[Row], name: str) -> int:
+    """The sum of a column of counts."""
+    return sum(int(float(row[name] or 0)) for row in rows)
+
+
+def constant(rows: list[Row]) -> dict[str, str]:
+    """The columns that say the same on every row, such as machine and versions."""
+    return {name: rows[0][name] for name in rows[0] if len({row[name] for row in rows}) == 1 and rows[0][name]}
+
+
+def anything(rows: list[Row]) -> list[str]:
+    """A table as it is when it is short; else for each numeric column its least, middle and greatest value."""
+    same = constant(rows) if len(rows) > 1 else {}
+    names = [name for name in rows[0] if name not in same and any(row[name] for row in rows)]
+    said = [f"{name} {value}" for name, value in same.items()]
+    note = ["", "Throughout: " + ", ".join(said) + "."] if said else []
+    if len(rows) <= WHOLE:
+        return [*table(names, [[row[name] for name in names] for row in rows]), *note]
+    lines = []
+    for name in names:
+        values = sorted(v for row in rows if (v := number(row[name])) is not None)
+        if values and len(values) == sum(1 for row in rows if row[name]):
+            lines.append([name, *(f"{v:.4g}" for v in (values[0], values[len(values) // 2], values[-1]))])
+    return [f"{len(rows)} lines.", "", *table(["column", "least", "middle", "greatest"], lines), *note]
+
+
+def audit(rows: list[Row]) -> list[str]:
+    """How many of the listed traps were found, and the false alarms."""
+    traps, found = total(rows, "traps"), total(rows, "found")
+    worst = max(int(float(row["false_alarms"] or 0)) for row in rows)
+    share = f"{found / traps:.1%}" if traps else "none listed"
+    lines = [["tables", str(len(rows))], ["listed traps", str(traps)], ["found", f"{found} ({share})"],
+             ["false alarms, all tables", str(total(rows, "false_alarms"))], ["false alarms, worst table", str(worst)],
+             ["questions that the list does not have", str(total(rows, "questions"))],
+             ["problem understood as listed",
+              f"{sum(row['problem'] == row['listed_problem'] for row in rows)} of {len(rows)}"],
+             ["tables that could not be audited", str(sum(bool(row["error"]) for row in rows))]]
+    return table(["", "figure"], lines)
+
+
+def intervals(rows: list[Row]) -> list[str]:
+    """Coverage and optimism of the corrected interval, beside the plain one."""
+    names = ("setting", "metric", "replays", "naive_optimism", "bbc_optimism", "naive_coverage", "bbc_coverage")
+    return table(names, [[row[name] for name in names] for row in rows])
+
+
+SPECIAL: dict[str, Callable[[list[Row]], list[str]]] = {"audit": audit, "intervals": intervals}
+
+
+def section(path: Path) -> list[str]:
+    """One results file as Markdown."""
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    body = SPECIAL.get(path.stem, anything)(rows) if rows else ["No line yet."]
+    program = path.with_name(path.stem + ".py").name
+    known = (ROOT / "benchmarks" / program).exists()
+    return [f"### {path.stem.replace('_', ' ')}", "",
+            f"`benchmarks/results/{path.name}`" + (f", written by `benchmarks/{program}`." if known else "."), "", *body]
+
+
+def render(results: Path = RESULTS) -> str:
+    """All results files, in alphabetical order."""
+    parts = ["\n".join(section(path)) for path in sorted(results.glob("*.csv"))]
+    return "\n\n".join(parts) if parts else "Nothing has been measured yet."
+
+
+def placed(page: str, figures: str) -> str:
+    """The page with the figures between its two comments. Raises ValueError where it does not have both.
+
+    >>> placed(f"a {OPEN} old {CLOSE} b", "new") == f"a {OPEN}\\nnew\\n{CLOSE} b"
+    True
+    """
+    before, opened, rest = page.partition(OPEN)
+    _, closed, after = rest.partition(CLOSE)
+    if not opened or not closed:
+        raise ValueError(f"the page must hold {OPEN} and, after it, {CLOSE}.")
+    return f"{before}{OPEN}\n{figures}\n{CLOSE}{after}"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Write the page, or with --check compare it."""
+    old = PAGE.read_text(encoding="utf-8")
+    new = placed(old, render())
+    if "--check" in arguments:
+        print("README.md holds the figures as they are." if new == old else
+              "README.md differs from benchmarks/results; run python benchmarks/figures.py")
+        return int(new != old)
+    PAGE.write_text(new, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))
