@@ -284,6 +284,7 @@ def _takes_weights(family: Family, problem: Problem) -> None:
 def _obeys_the_deadline(family: Family, problem: Problem) -> None:
     data, task = table(problem, n=2000)
     slow = {k: v for k, v in family.defaults.items() if k not in ("early_stopping",)}
+    _fit(family, data.take(np.arange(20)), task)  # importing the library is not part of the fit that is timed
     for within in (-1.0, 0.3):
         start = time.monotonic()
         model = _fit(family, data, task, params=slow, within=within)

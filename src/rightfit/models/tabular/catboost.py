@@ -119,5 +119,5 @@ SPEC = Family(
     regularisers=("l2", "depth", "random_strength", "bagging_temperature", "colsample", "min_child_samples",
                   "early_stopping"),
     handles=frozenset({"missing", "categorical", "text", "weights", "nonlinear", "noise"}),
-    seconds=lambda task: 1.0 + 4e-6 * task.rows * max(task.features, 1) * trees_per_round(task),
+    seconds=lambda task: 1.5 + 2e-5 * task.rows * max(task.features, 1) * trees_per_round(task),
     requires=("catboost", "onnx"), smoke={"n_estimators": 60, "learning_rate": 0.2, "depth": 4}, rank=1)

@@ -108,5 +108,5 @@ SPEC = Family(
               {"categorical": "ordinal", "colsample": 0.6, "l1": 0.5}),
     regularisers=("l1", "l2", "min_child_samples", "num_leaves", "subsample", "colsample", "early_stopping"),
     handles=frozenset({"missing", "categorical", "text", "weights", "nonlinear", "wide"}),
-    seconds=lambda task: 0.3 + 1.5e-6 * task.rows * max(task.features, 1) * trees_per_round(task),
+    seconds=lambda task: 0.3 + 5e-6 * task.rows * max(task.features, 1) * trees_per_round(task),
     requires=("lightgbm", "onnxmltools"), smoke={"n_estimators": 60, "learning_rate": 0.2, "num_leaves": 15}, rank=2)

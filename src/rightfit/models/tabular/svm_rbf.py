@@ -100,5 +100,5 @@ SPEC = Family(
            "scale": Dimension(choices=("standard", "robust", "quantile"))},
     defaults=DEFAULTS, variants=({"C": 10.0, "gamma": 0.3},), regularisers=("C", "gamma", "epsilon"),
     handles=frozenset({"missing", "categorical", "weights", "nonlinear"}),
-    seconds=lambda task: 0.3 + 1e-8 * min(task.rows, MOST_ROWS) ** 2 * max(task.features, 1) * trees_per_round(task),
+    seconds=lambda task: 0.3 + 2e-9 * min(task.rows, MOST_ROWS) ** 2 * max(task.features, 1) * trees_per_round(task),
     requires=("sklearn",), rank=12)

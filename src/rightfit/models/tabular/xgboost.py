@@ -110,5 +110,5 @@ SPEC = Family(
               {"max_depth": 3, "learning_rate": 0.08, "l2": 10.0}),
     regularisers=("l1", "l2", "gamma", "min_child_weight", "max_depth", "subsample", "colsample", "early_stopping"),
     handles=frozenset({"missing", "categorical", "text", "weights", "nonlinear", "wide"}),
-    seconds=lambda task: 0.4 + 2e-6 * task.rows * max(task.features, 1) * trees_per_round(task),
+    seconds=lambda task: 0.4 + 1e-5 * task.rows * max(task.features, 1) * trees_per_round(task),
     requires=("xgboost", "onnxmltools"), smoke={"n_estimators": 60, "learning_rate": 0.2, "max_depth": 4}, rank=3)
