@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rightfit.models.tabular._graph import tidy
 from rightfit.models.tabular._parts import THREADS, Core, Rows, quiet, subsample
+from rightfit.models.tabular._trees import ensemble
 from rightfit.records import Dimension, Task
 
 DEFAULTS: Mapping[str, Any] = {"n_estimators": 300, "max_features": "auto", "min_samples_leaf": 1, "max_depth": None}
@@ -51,13 +51,8 @@ def grow(kinds: tuple[Any, Any], rows: Rows, params: Mapping[str, Any]) -> Core:
 
 def convert(model: Any, features: int) -> Any:
     """A tree or forest of scikit-learn as ONNX."""
-    from skl2onnx import to_onnx
-    from skl2onnx.common.data_types import FloatTensorType
-
-    options = {id(model): {"zipmap": False}} if hasattr(model, "predict_proba") else None
-    with quiet():
-        return tidy(to_onnx(model, initial_types=[("X", FloatTensorType([None, features]))], options=options,
-                            target_opset={"": 15, "ai.onnx.ml": 3}))
+    trees = [one.tree_ for one in getattr(model, "estimators_", [model])]
+    return ensemble(trees, features, hasattr(model, "predict_proba"))
 
 
 def seconds(task: Task) -> float:

@@ -31,4 +31,4 @@ SPEC = Family(
     space=_forest.SPACE, defaults=_forest.DEFAULTS, variants=({"min_samples_leaf": 3, "max_features": 0.8},),
     regularisers=_forest.REGULARISERS,
     handles=frozenset({"missing", "categorical", "text", "weights", "nonlinear", "noise"}), seconds=_forest.seconds,
-    requires=("sklearn", "skl2onnx"), smoke={"n_estimators": 25, "min_samples_leaf": 3}, rank=6)
+    requires=("sklearn",), smoke={"n_estimators": 25, "min_samples_leaf": 3}, rank=6)

@@ -31,4 +31,4 @@ SPEC = Family(
     space=_forest.SPACE, defaults=_forest.DEFAULTS, variants=({"min_samples_leaf": 5, "max_features": 0.5},),
     regularisers=_forest.REGULARISERS,
     handles=frozenset({"missing", "categorical", "text", "weights", "nonlinear", "noise"}), seconds=_forest.seconds,
-    requires=("sklearn", "skl2onnx"), smoke={"n_estimators": 25}, rank=5)
+    requires=("sklearn",), smoke={"n_estimators": 25}, rank=5)

@@ -43,4 +43,4 @@ SPEC = Family(
     defaults=DEFAULTS, variants=({"max_depth": 1}, {"max_depth": 6}),
     regularisers=("max_depth", "min_samples_leaf", "ccp_alpha"),
     handles=frozenset({"missing", "categorical", "text", "weights", "nonlinear"}),
-    seconds=lambda task: 0.1 + 3e-7 * task.rows * max(task.features, 1), requires=("sklearn", "skl2onnx"), rank=20)
+    seconds=lambda task: 0.1 + 3e-7 * task.rows * max(task.features, 1), requires=("sklearn",), rank=20)
