@@ -14,6 +14,7 @@ from rightfit.package import verify
 from rightfit.package.runtimes import Runtime
 
 CORES = "rightfit.package.cores"
+CHUNK = 4096
 
 
 class _Tabular:
@@ -23,7 +24,10 @@ class _Tabular:
         self._core = core
 
     def frame(self, X: Any) -> Any:
-        return self._core(self._encoder.frame(X))
+        matrix = self._encoder.frame(X)
+        # Graphs that compare every row with every stored row would need memory for all pairs at once.
+        parts = [self._core(matrix[start:start + CHUNK]) for start in range(0, max(len(matrix), 1), CHUNK)]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def rows(self, records: Sequence[Mapping[str, Any]]) -> Any:
         return self._core(np.concatenate([self._encode(record) for record in records]))
