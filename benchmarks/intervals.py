@@ -4,6 +4,11 @@ Every replay draws a table, runs 5-fold cross-validation of 50 or more configura
 score, refits it on the whole table and scores it on 20,000 fresh rows: that is the truth. Two intervals are held
 against it: the plain row bootstrap of the winner's out-of-fold score, and `rightfit.metrics.interval.bbc`.
 
+Found with 200 replays (benchmarks/results/intervals.csv): over 20 pairs of setting and metric the plain interval
+covers in 82 % on average, the corrected one in 96 %; the least is 88 %, for the RMSE under heavy tails (t with 3
+degrees), where no bootstrap of rows can see the rare large error, and 90 % for the log loss of 200 rows. It is 1.9
+times as wide on average.
+
     python benchmarks/intervals.py --replays 200 --out benchmarks/results/intervals.csv
 """
 
