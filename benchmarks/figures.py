@@ -2,7 +2,7 @@
 
     python benchmarks/figures.py [--check]
 
-No figure is typed by hand: what is not in a CSV is not said. `--check` writes nothing and exits 1 where the page differs.
+No figure is typed by hand: what is not in a CSV is not said. `--check` writes nothing and exits 1 if the page differs.
 """
 
 from __future__ import annotations
@@ -92,9 +92,8 @@ def section(path: Path) -> list[str]:
         rows = list(csv.DictReader(file))
     body = SPECIAL.get(path.stem, anything)(rows) if rows else ["No line yet."]
     program = path.with_name(path.stem + ".py").name
-    known = (ROOT / "benchmarks" / program).exists()
-    return [f"### {path.stem.replace('_', ' ')}", "",
-            f"`benchmarks/results/{path.name}`" + (f", written by `benchmarks/{program}`." if known else "."), "", *body]
+    origin = f", written by `benchmarks/{program}`" if (ROOT / "benchmarks" / program).exists() else ""
+    return [f"### {path.stem.replace('_', ' ')}", "", f"`benchmarks/results/{path.name}`{origin}.", "", *body]
 
 
 def render(results: Path = RESULTS) -> str:
