@@ -158,7 +158,7 @@ def _reached(board: Board, entry: Entry, name: str) -> float:
 
 def draw(known: Mapping[str, Range], rng: np.random.Generator) -> tuple[Limit, ...]:
     """One to three limits: resources log-uniform around what was seen, one floor at most around what was reached."""
-    many = int(rng.choice([1, 2, 3], p=[0.35, 0.4, 0.25]))
+    many = int(rng.choice([1, 2, 3], p=[0.45, 0.35, 0.2]))
     floor = str(rng.choice([name for name in known if name not in SPREAD]))
     names = [str(name) for name in rng.permutation([*SPREAD, floor])[:many]]
     found = []
@@ -168,7 +168,7 @@ def draw(known: Mapping[str, Range], rng: np.random.Generator) -> tuple[Limit, .
             ends = np.log([seen.low / SPREAD[name], seen.high * SPREAD[name]])
             value = float(np.exp(rng.uniform(*ends)))
         else:
-            beyond = 0.3 * (seen.high - seen.low)
+            beyond = 0.2 * (seen.high - seen.low)
             low, high = (seen.low, seen.high + beyond) if seen.sense == "at_least" else (seen.low - beyond, seen.high)
             value = float(rng.uniform(low, high))
         found.append(Limit(name=name, limit=float(f"{value:.4g}"), sense=seen.sense))

@@ -1,0 +1,203 @@
+"""The benchmarks' own parts on tables made on the spot: splits, scoring, limit sets, judgements, result files."""
+
+import argparse
+import importlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rightfit.engines.inline import Inline
+from rightfit.records import Limit, Need
+
+FOLDER = Path(__file__).resolve().parent.parent / "benchmarks"
+
+
+@pytest.fixture(scope="module")
+def benchmark():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(FOLDER))
+        yield importlib.import_module
+
+
+@pytest.fixture(scope="module")
+def common(benchmark):
+    return benchmark("common")
+
+
+@pytest.fixture(scope="module")
+def contract(benchmark):
+    return benchmark("contract")
+
+
+@pytest.fixture(scope="module")
+def frame(benchmark):
+    return benchmark("speed").mixed(400, 6)
+
+
+def test_outer_parts_keep_copies_together_and_classes_even(common, frame):
+    import pandas as pd
+
+    twice = pd.concat([frame, frame.sample(100, random_state=0)], ignore_index=True)
+    rest, held = common.outer(twice, Need(target="y"), True, 0.25, 3)
+    assert sorted([*rest, *held]) == list(range(500)) and 100 <= len(held) <= 150
+    rows = twice.drop(columns="y").map(str).agg("|".join, axis=1)
+    assert not set(rows[rest]) & set(rows[held])
+    assert abs((twice["y"][held] == "yes").mean() - 0.5) < 0.06
+    again = common.outer(twice, Need(target="y"), True, 0.25, 3)
+    other = common.outer(twice, Need(target="y"), True, 0.25, 4)
+    assert np.array_equal(again[1], held) and not np.array_equal(other[1], held)
+
+
+def test_outer_parts_keep_groups_whole_and_time_in_order(common, frame):
+    frame = frame.assign(g=np.arange(400) // 10, t=[str(t) for t in np.random.default_rng(0).permutation(400)])
+    rest, held = common.outer(frame, Need(target="n0", group="g"), False, 0.25, 0)
+    assert not set(frame["g"][rest]) & set(frame["g"][held]) and len(held) == 100
+    rest, held = common.outer(frame, Need(target="n0", time="t"), False, 0.25, 0)
+    assert frame["t"][rest].astype(int).max() < frame["t"][held].astype(int).min() == 300
+
+
+def test_results_grow_row_by_row_and_carry_the_machine(common, tmp_path):
+    common.append_csv("r", {"a": 1, "b": 0.123456789}, tmp_path)
+    before = common.read_csv("r", tmp_path)
+    common.append_csv("r", {"a": 2, "c": "x"}, tmp_path)
+    after = common.read_csv("r", tmp_path)
+    assert [r["a"] for r in after] == ["1", "2"] and after[0]["b"] == "0.123457" and after[1]["c"] == "x"
+    assert after[0]["machine"] == before[0]["machine"] and {"versions", "date", "load_1m"} <= set(after[0])
+    assert "/" not in after[0]["machine"]
+    assert common.read_csv("none", tmp_path) == []
+
+
+def test_the_index_becomes_needs(common, monkeypatch, tmp_path):
+    head = ("file,modality,task,target,header,sep,na_marker,drop_columns,group_column,time_column,train_file,test_file,"
+            "notes")
+    (tmp_path / "index.csv").write_text(
+        f'{head}\ntabular/a.csv,tabular,binary,2,no,",","<empty>|0@1",0,,row_order,,,\n'
+        'tabular/t.csv,tabular,binary,2,no,",",,,,,tabular/a.csv,tabular/t.csv,\n'
+        "images/x,image,binary,folder,no,,,,,,,,\n")
+    (tmp_path / "tabular").mkdir()
+    (tmp_path / "tabular" / "a.csv").write_text("1,0,yes\n2,5,no\n3,6,yes\n")
+    monkeypatch.setenv("RIGHTFIT_DATA", str(tmp_path))
+    real, = common.tables()
+    assert real.name == "a" and real.need.missing == ("0@1",) and real.need.time is None
+    frame, need = common.load(real)
+    assert frame.shape == (3, 3) and need.target == "2" and need.drop == ("0",)
+    with pytest.raises(SystemExit, match="b"):
+        list(common.tables(["b"]))
+
+
+@pytest.fixture(scope="module")
+def raced(contract, frame, tmp_path_factory):
+    need = Need(target="y", budget="60s", families=("tree", "naive_bayes"), folds=2, metric="roc_auc", search="grid")
+    one = None
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(contract.race, "run", few_units)
+        with contract.raced(frame, need, True, tmp_path_factory.mktemp("race") / "run", Inline()) as one:
+            yield one
+
+
+def few_units(racing, pool, workers):
+    """Two candidates of the grid on fold 0, then both on fold 1."""
+    from rightfit.tuning import race
+
+    candidates = racing.short.candidates[:2]
+    for fold in (0, 1):
+        for candidate in candidates:
+            unit = race.Unit(candidate=candidate, fold=fold)
+            job = race.job_of(racing, unit, 60.0)
+            racing.running[job.key] = unit
+            pool.submit(job)
+            for outcome in pool.wait():
+                race.settle(racing, outcome)
+
+
+def test_limit_sets_lie_around_what_was_seen(contract, raced):
+    seen = contract.ranges(raced)
+    assert set(contract.SPREAD) < set(seen) and seen["recall"].sense == "at_least"
+    sets = [contract.draw(seen, np.random.default_rng(i)) for i in range(300)]
+    assert {len(s) for s in sets} == {1, 2, 3} and contract.draw(seen, np.random.default_rng(7)) == sets[7]
+    for limits in sets:
+        assert len({m.name for m in limits}) == len(limits)
+        for m in limits:
+            reach = contract.SPREAD.get(m.name, np.inf)
+            assert seen[m.name].low / reach * 0.999 <= m.limit <= seen[m.name].high * reach * 1.001
+    ratio = [m.limit / seen["size_mib"].low for limits in sets for m in limits if m.name == "size_mib"]
+    assert min(ratio) < 1 < max(ratio)
+
+
+def test_a_chosen_package_is_measured_again(contract, raced, tmp_path):
+    limits = (Limit(name="size_mib", limit=50.0, sense="at_most"), Limit(name="recall", limit=0.2, sense="at_least"))
+    row = contract.case(raced, limits, tmp_path / "package", 60.0)
+    assert row["status"] == "chosen" and row["violations"] == 0 and row["resource_limits"] == row["floors"] == 1
+    assert row["floors_held"] == 1 and 80 <= row["held_rows"] <= 120 and (tmp_path / "package").is_dir()
+    assert raced.board.task.limits == ()
+
+
+def test_a_broken_promise_is_a_violation(contract, raced, tmp_path, monkeypatch):
+    limits = (Limit(name="size_mib", limit=50.0, sense="at_most"),)
+    monkeypatch.setattr(contract, "probe", lambda path: {"size_mib": 51.0, "noisy": 0.0, "memory_mib": 60.0,
+                                                         "latency_p95_ms": 1.0, "throughput_per_s": 9.0})
+    monkeypatch.setattr(contract.decide, "check", lambda limits, measured: ())
+    row = contract.case(raced, limits, tmp_path / "package", 60.0)
+    assert row["status"] == "chosen" and row["violations"] == row["violations_confirmed"] == 1
+
+
+def test_an_infeasible_is_true_or_false(contract, raced, tmp_path, monkeypatch):
+    nothing = (Limit(name="size_mib", limit=1e-4, sense="at_most"),)
+    row = contract.case(raced, nothing, tmp_path / "package", 60.0)
+    assert row["status"] == "infeasible" and row["infeasible"] == "true" and not (tmp_path / "package").exists()
+    monkeypatch.setattr(contract.deliver, "deliver", lambda bench: contract.deliver.Delivery(contenders=[], entries={}))
+    row = contract.case(raced, (Limit(name="size_mib", limit=50.0, sense="at_most"),), tmp_path / "package", 60.0)
+    assert row["infeasible"] == "false" and "was not looked at" in row["witness"]
+    close = 1.02 * min(raced.figure(key)["latency_p95_high_ms"] for key in raced.packed())
+    limits = (Limit(name="latency_p95_ms", limit=close, sense="at_most"),)
+    row = contract.case(raced, limits, tmp_path / "package", 60.0)
+    assert row["infeasible"] == "headroom"
+
+
+def test_the_summary_counts(contract):
+    rows = [{"table": "t", "status": "infeasible", "infeasible": "true"},
+            {"table": "t", "status": "chosen", "resource_limits": "2", "violations": "", "floors": "1"}]
+    assert "0 of 2" in contract.summary(rows)[1] and "true 1" in contract.summary(rows)[3]
+
+
+def test_a_promise_against_a_holdout(benchmark):
+    honesty = benchmark("honesty")
+    good = honesty.compared((0.90, 0.85, 0.93), (0.83, 0.79, 0.87), True)
+    assert good["optimism"] == pytest.approx(0.07) and (good["inside"], good["covered"]) == (0, 0)
+    loss = honesty.compared((1.0, 0.8, 1.3), (1.2, 1.0, 1.4), False)
+    assert loss["optimism"] == pytest.approx(0.2) and (loss["inside"], loss["covered"]) == (1, 1)
+    rows = [{"table": "a", "metric": "m", **good}, {"table": "a", "metric": "m", **loss}, {"table": "b", "error": "x"}]
+    assert "covered 1 of 2" in honesty.summary(rows)[0] and honesty.summary(rows)[-1] == "1 cases failed"
+
+
+def test_an_honest_case_end_to_end(benchmark, frame, tmp_path):
+    need = Need(target="y", budget="8s", families=("naive_bayes",), folds=2, workers=1)
+    row = benchmark("honesty").case(frame, need, True, 0.5, tmp_path / "run")
+    assert row["metric"] and row["low"] <= row["promised"] <= row["high"] and row["held_rows"] == 200
+    assert row["test_low"] < row["test"] < row["test_high"] and row["wall_s"] < 25
+
+
+def test_speed_of_rows_and_of_the_first_package(benchmark, tmp_path, monkeypatch):
+    speed = benchmark("speed")
+    monkeypatch.setattr(speed, "BOOSTED", ("lightgbm",))
+    given = argparse.Namespace(pack_rows=300, first_rows=[300])
+    lines = speed.row(given)
+    assert [line["what"][-3:] for line in lines] == ["p50", "p95", "p99"]
+    assert 0 < lines[0]["value"] <= lines[1]["value"] <= lines[2]["value"]
+    reading, waited = speed.first(given)
+    assert reading["value"] > 0 and 0 < waited["value"] < 20 and waited["limit"] == 5.0
+
+
+def test_the_memory_of_a_process_tree_is_seen(benchmark):
+    import subprocess
+
+    speed = benchmark("speed")
+    code = "import time; x = bytearray(60 << 20); time.sleep(1.5)"
+    outer = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {code!r}])"
+    with subprocess.Popen(speed.python(outer)) as process:
+        tree = speed.Tree(process.pid)
+        tree.start()
+        process.wait()
+        tree.join()
+    assert tree.most == 2 and 60 < tree.pss_mib <= tree.rss_mib < 200
