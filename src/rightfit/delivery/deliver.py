@@ -26,11 +26,12 @@ TAIL_S = 2.5  # proving and reporting after a refit
 class Delivery:
     """What delivering came to. `chosen` None: infeasible. `refitted` False: the fold's package was delivered.
 
-    `entries`: the contenders' entries, all on the same folds.
+    `entries`: the contenders' entries, all on the same folds. `probed`: what their folds' packages measured, alone.
     """
 
     contenders: list[Contender]
     entries: Mapping[str, Entry]
+    probed: Mapping[str, Mapping[str, float]]
     chosen: Contender | None = None
     checks: tuple[LimitCheck, ...] = ()
     measured: dict[str, float] = field(default_factory=dict)
@@ -65,7 +66,7 @@ def deliver(bench: Bench) -> Delivery:
         entries = prove.reserves(bench.board)
         contenders = _gather(bench, known, entries)
         ahead = decide.order(contenders, limits)
-    found = Delivery(contenders=contenders, entries=entries)
+    found = Delivery(contenders=contenders, entries=entries, probed=known)
     for contender in [c for c in ahead if not _without_skill(c, contenders)][:ATTEMPTS]:
         _attempt(bench, found, contender)
         if found.chosen is not None:
@@ -97,7 +98,8 @@ def _attempt(bench: Bench, found: Delivery, contender: Contender) -> None:
         path = bench.stage / "models" / contender.key
         write.restamp(path, rule=entry.rule)
     bench.watch("proving", {"candidate": candidate, "refitted": refitted})
-    measured = prove.figures(probe(path))
+    fresh = refitted or contender.key not in found.probed
+    measured = prove.figures(probe(path)) if fresh else dict(found.probed[contender.key])
     if outcome is not None and outcome.result is not None:
         measured["fit_s"] = float(outcome.result["measured"]["fit_s"])
     measured = {**dict(contender.measured), **measured, **entry.floors}

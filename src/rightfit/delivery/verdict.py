@@ -18,6 +18,8 @@ from rightfit.store import Store
 from rightfit.tuning.board import Board, Entry
 from rightfit.tuning.race import Race
 
+DRAWN = 3e8  # rows x candidates x bootstrap samples, a few seconds
+RIVALS = 20  # that could have been picked instead
 SHOWN = ("latency_p95_ms", "memory_mib", "size_mib", "fit_s")
 
 
@@ -55,9 +57,12 @@ def honest(board: Board, entry: Entry, delivery: Delivery, seed: int) -> dict[st
     def corrected(stack: Mapping[str, Entry]) -> interval.Estimate:
         codes = {key: e.codes for key, e in stack.items()} if task.classifies else None
         return interval.bbc(data.y[entry.rows], {key: e.pred for key, e in stack.items()}, board.metric, task,
-                            codes=codes, groups=groups, folds=folds, seed=seed, seconds=3.0)
+                            codes=codes, groups=groups, folds=folds, seed=seed,
+                            n=int(np.clip(DRAWN / (len(entry.rows) * len(stack)), 100, 500)))
 
-    found = corrected(delivery.entries)
+    top = decide.ranked([c for c in delivery.contenders if c.key in delivery.entries])[:RIVALS]
+    keys = {c.key for c in top} | {entry.candidate.key}
+    found = corrected({key: e for key, e in delivery.entries.items() if key in keys})
     if found.winner != entry.candidate.key:
         # A cheaper tied model was not picked for its score, so its own score carries no optimism of picking.
         found = corrected({entry.candidate.key: entry})

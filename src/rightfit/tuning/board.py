@@ -143,17 +143,22 @@ class Board:
                 floors[name].append(self._score(base.find(name), rows, fitted, slice(None)))
             if not shown:
                 shown = {"rows": rows, "pred": fitted.pred, "raw": raw, "codes": fitted.codes, "rule": fitted.rule}
-        train = [base.score(self.metric, self.stage.data.y[b["train_rows"]], b["train_pred"], self.task, shown["rule"])
-                 for b in blobs]
+        train = [self._seen(blob, shown["rule"]) for blob in blobs]
         names = {name for trial in done for name in trial.measured}
         measured = {n: float(np.mean([t.measured[n] for t in done if n in t.measured])) for n in names}
         return Entry(candidate=candidate, folds=tuple(t.fold for t in done), utilities=np.array(utilities),
                      blocks=np.array(blocks), floors={n: float(np.mean(v)) for n, v in floors.items()},
                      train=float(np.mean(train)), measured=measured, learned=tuple(t.learned for t in done), **shown)
 
+    def _seen(self, blob: Mapping[str, Any], rule: Any) -> float:
+        """The metric on rows that were fitted on."""
+        pred, codes = rules.apply(blob["train_pred"], self.task, rule)
+        return rules.of_rows(self.metric, self.stage.data.y[blob["train_rows"]], pred, codes,
+                             np.arange(len(pred)), self.task)
+
     def _score(self, metric: Metric, rows: Any, fitted: Any, part: Any) -> float:
-        seen = fitted.codes if metric.needs == "label" else fitted.pred
-        return float(metric.fn(self.stage.data.y[rows][part], seen[part], None, self.task))
+        positions = np.arange(len(rows))[part]
+        return rules.of_rows(metric, self.stage.data.y[rows], fitted.pred, fitted.codes, positions, self.task)
 
     def _utility(self, rows: Any, fitted: Any, part: Any) -> float:
         value = self._score(self.metric, rows, fitted, part)
