@@ -65,6 +65,7 @@ def ask(source: Any, need: Need, test: Any = None, watch: Watch | None = None) -
     modality = table.pick(source, need)
     read = modality.read(source, need)
     task = understand(read.frame, read.schema, read.need or need, modality.name)
+    _check(task, need)
     data = assemble.assemble(read.frame, read.schema, task)
     held = None
     if test is not None:
@@ -74,6 +75,20 @@ def ask(source: Any, need: Need, test: Any = None, watch: Watch | None = None) -
                                 "origin": read.origin})
     return Question(need=need, task=task, data=data, fingerprint=audit.fingerprint(data), origin=read.origin,
                     sample=_sample(read.frame, read.schema, need.seed), notes=tuple(read.findings), test=held)
+
+
+def _check(task: Task, need: Need) -> None:
+    """What only the task can tell of a need: families that exist, floors within a metric's range."""
+    from rightfit.errors import UsageError
+    from rightfit.metrics import base
+    from rightfit.tuning.shortlist import of_modality
+
+    of_modality(task.modality, need)
+    for name, asked in (*need.at_least.items(), *need.at_most.items()):
+        metric = base.find(name, task.problem)
+        if not metric.low <= asked <= metric.high:
+            raise UsageError(f"a limit on {name} must lie within {metric.low:g} and {metric.high:g}; got "
+                             f"{name}={asked:g}, change it.")
 
 
 def examine(question: Question, deadline: float | None = None, consent: Consent | None = None) -> Question:

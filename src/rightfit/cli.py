@@ -193,6 +193,15 @@ def predict(package: Annotated[str, typer.Argument(help="A package folder or zip
     print(f"{rows} predictions: {out}", file=sys.stderr)
 
 
+@app.command("zip")
+def zip_(package: Annotated[str, typer.Argument(help="A package folder")],
+         out: Annotated[str, typer.Argument(help="The zip to write")]) -> None:
+    """Put a package into one verified zip file; predict reads it as it is."""
+    from rightfit.package.write import zip_package
+
+    print(zip_package(package, out))
+
+
 @app.command()
 def report(folder: Annotated[str, typer.Argument(help="A run folder")],
            language: Annotated[Text, typer.Option(help="en or zh_CN")] = None) -> None:

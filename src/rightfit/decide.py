@@ -20,7 +20,7 @@ HEADROOM = {"latency_p95_ms": 1.10, "memory_mib": 1.03, "throughput_per_s": 0.90
 
 @frozen
 class Contender:
-    """A candidate as the decision sees it. `gaps` {other: (mean, low, high, t)}: how far the other is behind this one."""
+    """A candidate as the decision sees it. `gaps`: {other: (mean, low, high, t)}, how far the other is behind."""
 
     key: str
     family: str

@@ -17,9 +17,9 @@ def audit(data: Dataset, task: Task, *, test: Dataset | None = None, notes: tupl
           deadline: float | None = None) -> Audit:
     """Every finding of every check that fits the modality, the gravest first; `notes` are the reader's own findings.
 
-    A check that raises becomes a finding `check_failed`; one not started by `deadline` (time.monotonic seconds)
-    becomes `check_skipped` if it is slow (rank above 50). Checks that examine a sample say so in their evidence or docstring (20,000 rows or fewer,
-    fixed seed).
+    A check that raises becomes a finding `check_failed`; a slow one (rank above 50) not started by `deadline`
+    (time.monotonic seconds) becomes `check_skipped`. Checks that examine a sample say so in their evidence or
+    docstring (20,000 rows or fewer, fixed seed).
     """
     found = list(notes)
     told = {(f.code, f.column) for f in notes}

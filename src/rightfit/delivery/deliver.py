@@ -19,7 +19,7 @@ from rightfit.tuning.clock import Clock
 
 ATTEMPTS = 5  # packages refitted and proven before the answer is infeasible
 REFIT_SLACK = 1.6  # all rows against those of a fold, and packaging
-TAIL_S = 2.5  # proving and reporting after a refit
+TAIL_S = 3.5  # proving and reporting after a refit
 
 
 @dataclass(slots=True)

@@ -176,13 +176,24 @@ def importance(bench: Bench, entry: Entry) -> list[dict[str, Any]]:
 
 
 def learning_curve(board: Board, entry: Entry) -> list[dict[str, Any]]:
-    """The metric by the number of training rows, on fold 0."""
+    """The metric by the number of training rows, on the folds run at every share; the spread is over folds."""
     sign = 1.0 if board.metric.greater_is_better else -1.0
+    by_share: dict[float, dict[int, Any]] = {}
+    for (key, fold, share), trial in board.trials.items():
+        if key == entry.candidate.key and trial.state == "ok":
+            by_share.setdefault(share, {})[fold] = trial
+    common = set.intersection(*(set(folds) for folds in by_share.values())) if by_share else set()
+    if len(by_share) < 2 or not common:
+        return []
     found = []
-    for (key, fold, _), trial in sorted(board.trials.items(), key=lambda item: item[0][2]):
-        if key == entry.candidate.key and fold == 0 and trial.state == "ok":
-            found.append({"rows": int(trial.measured["train_rows"]), "value": sign * board.quick_utility(trial)})
-    return found if len(found) > 1 else []
+    for _, trials in sorted(by_share.items()):
+        values = [sign * board.quick_utility(trials[fold]) for fold in sorted(common)]
+        rows = int(np.mean([trials[fold].measured["train_rows"] for fold in common]))
+        half = 1.96 * float(np.std(values, ddof=1)) / len(values) ** 0.5 if len(values) > 1 else None
+        mean = float(np.mean(values))
+        found.append({"rows": rows, "value": mean, "low": None if half is None else mean - half,
+                      "high": None if half is None else mean + half})
+    return found
 
 
 def final_check(question: Any, delivery: Delivery, board: Board, bench: Bench,

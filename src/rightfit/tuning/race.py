@@ -29,6 +29,7 @@ NOTABLE_T = 0.5  # a new leader by less than this is chance and does not prolong
 PATIENCE = 24  # proposals without a new leader after which the search is over
 SEARCHED_FAMILIES = 2
 BESIDE_FOLDS = 3
+CURVE_SHARES = (0.25, 0.5)
 
 
 @frozen
@@ -164,7 +165,7 @@ def provisional(folder: Path, key: str) -> None:
 
 def next_unit(race: Race) -> Unit | None:
     """The next piece of work, or None when nothing is worth doing."""
-    for source in (_screen, _leakless, _promote, _treat, _propose, _ablate):
+    for source in (_screen, _leakless, _promote, _treat, _propose, _ablate, _curve):
         unit = source(race)
         if unit is not None:
             return unit
@@ -348,4 +349,17 @@ def _ablate(race: Race) -> Unit | None:
         unit = _beside(race, candidate, best.folds)
         if unit is not None:
             return unit
+    return None
+
+
+def _curve(race: Race) -> Unit | None:
+    """The leader on shares of the training rows: is more data worth it?"""
+    best = leader_of(race.board)
+    if best is None or race.rung < 1.0:
+        return None
+    for share in CURVE_SHARES:
+        for fold in best.folds[:BESIDE_FOLDS]:
+            unit = Unit(candidate=best.candidate, fold=fold, fidelity=share)
+            if _open(race, unit):
+                return unit
     return None

@@ -35,12 +35,18 @@ def obstacle(family: Family, task: Task, need: Need) -> str:
     return ""
 
 
-def shortlist(task: Task, audit: Audit, need: Need) -> Shortlist:
-    """All defaults in prior order, then the variants. Raises UnknownName for a family that does not exist."""
-    known = {n: f for n, f in registry.plugins("rightfit.models").items() if f.modality == task.modality}
+def of_modality(modality: str, need: Need) -> dict[str, Family]:
+    """The families of a modality by name. Raises UnknownName when the need asks for one that does not exist."""
+    known = {n: f for n, f in registry.plugins("rightfit.models").items() if f.modality == modality}
     for name in need.families:
         if name not in known:
             raise UnknownName("family", name, known)
+    return known
+
+
+def shortlist(task: Task, audit: Audit, need: Need) -> Shortlist:
+    """All defaults in prior order, then the variants. Raises UnknownName for a family that does not exist."""
+    known = of_modality(task.modality, need)
     reasons = {name: obstacle(family, task, need) for name, family in known.items()}
     fit = sorted((f for f in known.values() if not reasons[f.name]), key=lambda f: (f.rank, f.name))
     baseline = next(f for f in fit if f.baseline)
