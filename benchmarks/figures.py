@@ -83,7 +83,58 @@ def intervals(rows: list[Row]) -> list[str]:
     return table(names, [[row[name] for name in names] for row in rows])
 
 
-SPECIAL: dict[str, Callable[[list[Row]], list[str]]] = {"audit": audit, "intervals": intervals}
+def speed(rows: list[Row]) -> list[str]:
+    """Each measured figure beside its limit, where there is one; `noisy` ones were measured beside other load."""
+    lines = []
+    for row in rows:
+        value = number(row["value"])
+        kept = {"1": "yes", "0": "no"}.get(row["kept"], "") if row["limit"] else ""
+        lines.append([row["what"], row["value"] if value is None else f"{value:.3g} {row['unit']}",
+                      row["limit"] and f"{row['limit']} {row['unit']}", kept, "yes" if row["noisy"] == "1" else ""])
+    head = ("what", "value", "limit", "kept", "noisy")
+    return [*table(head, lines), *throughout(rows, ("machine", "versions", "date"))]
+
+
+def contract(rows: list[Row]) -> list[str]:
+    """How many answers there were, and how many limits were broken when somebody else measured."""
+    def said(name: str, value: str) -> int:
+        return sum(row.get(name, "") == value for row in rows)
+
+    def sums(name: str) -> str:
+        return str(sum(int(number(row.get(name) or "0") or 0) for row in rows))
+
+    lines = [["cases", str(len(rows))], ["tables", str(len({row["table"] for row in rows}))],
+             ["chosen", str(said("status", "chosen"))], ["infeasible", str(said("status", "infeasible"))],
+             ["errors", str(said("status", "error"))], ["limits measured again", sums("resource_limits")],
+             ["of these violated", sums("violations")], ["metric floors looked at on held-out rows", sums("floors")],
+             ["of these violated beyond their interval", sums("floors_violated")],
+             ["infeasible: shown true", str(said("infeasible", "true"))],
+             ["infeasible: shown false", str(said("infeasible", "false"))]]
+    return [*table(["", "figure"], lines), *throughout(rows, ("machine", "versions", "date"))]
+
+
+def honesty(rows: list[Row]) -> list[str]:
+    """Promised against found on rows that the run never saw, by metric."""
+    lines = []
+    for name in dict.fromkeys(row["metric"] for row in rows if row.get("metric")):
+        some = [row for row in rows if row["metric"] == name and number(row.get("test", "")) is not None]
+        if some:
+            shares = [sum(int(float(row[c])) for row in some) / len(some) for c in ("inside", "covered")]
+            mean = sum(float(row["optimism"]) for row in some) / len(some)
+            lines.append([name, str(len(some)), *(f"{share:.1%}" for share in shares), f"{mean:+.4f}"])
+    head = ("metric", "runs", "test score inside the interval", "apart by no more than both errors", "mean optimism")
+    return [*table(head, lines), *throughout(rows, ("machine", "versions", "date", "budget"))]
+
+
+def throughout(rows: list[Row], names: Sequence[str]) -> list[str]:
+    """A closing line with what was the same on every row."""
+    same = constant(rows)
+    said = [same[name] for name in names if name in same]
+    return ["", "Measured on: " + "; ".join(said) + "."] if said else []
+
+
+SPECIAL: dict[str, Callable[[list[Row]], list[str]]] = {
+    "audit": audit, "intervals": intervals, "speed": speed, "contract": contract, "honesty": honesty}
 
 
 def section(path: Path) -> list[str]:

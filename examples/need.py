@@ -29,4 +29,5 @@ def main(budget: str = "60s", out: str | None = None, families: tuple[str, ...] 
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:3])
+    given = dict(zip(("budget", "out"), sys.argv[1:], strict=False))
+    main(given.get("budget", "60s"), given.get("out"))

@@ -11,7 +11,7 @@ import pytest
 
 from rightfit import cli
 
-COMMANDS = ("choose", "audit", "predict", "report", "models", "doctor")
+COMMANDS = ("choose", "audit", "predict", "zip", "report", "models", "doctor")
 
 
 def call(arguments, capsys, monkeypatch):
@@ -39,16 +39,16 @@ def table(tmp_path_factory):
 
 def choosing(table, out, *more):
     """The arguments of the one run that the tests share."""
-    return ["choose", table, "--target", "bought", "--budget", "60s", "--out", out, "--family", "linear", "--folds", "3",
-            "--max-size", "20MB", *more]
+    return ["choose", table, "--target", "bought", "--budget", "60s", "--out", out, "--family", "linear",
+            "--folds", "3", "--max-size", "20MB", *more]
 
 
 @pytest.fixture(scope="module")
 def run(table, tmp_path_factory):
     """(finished process, run folder) of `rightfit choose --json` as a user would start it."""
     out = tmp_path_factory.mktemp("cli") / "run"
-    done = subprocess.run([sys.executable, "-m", "rightfit", *choosing(table, out, "--json")], capture_output=True, text=True, stdin=subprocess.DEVNULL,
-                          env={**os.environ, "LC_ALL": "C.UTF-8"})
+    done = subprocess.run([sys.executable, "-m", "rightfit", *choosing(table, out, "--json")], capture_output=True,
+                          text=True, stdin=subprocess.DEVNULL, env={**os.environ, "LC_ALL": "C.UTF-8"})
     return done, out
 
 
@@ -75,7 +75,8 @@ def test_without_json_it_says_where_the_report_is(run, table, capsys, monkeypatc
 
 def test_infeasible_is_exit_3_and_says_what_is_nearest(table, tmp_path, capsys, monkeypatch):
     code, out, _ = call(["choose", table, "--target", "bought", "--budget", "30s", "--out", tmp_path / "run",
-                         "--family", "naive_bayes", "--folds", "2", "--max-size", "100B", "--json"], capsys, monkeypatch)
+                         "--family", "naive_bayes", "--folds", "2", "--max-size", "100B", "--json"],
+                        capsys, monkeypatch)
     decision = json.loads(out)
     assert code == 3 and decision["status"] == "infeasible" and decision["chosen"] is None
     assert decision["nearest"]["binding"] == ["size_mib"]
@@ -88,6 +89,14 @@ def test_predict_writes_a_row_for_each_row(run, table, tmp_path, capsys, monkeyp
     assert code == 0 and out == "" and "240 predictions" in err
     assert list(found.columns) == ["prediction", "probability_no", "probability_yes"] and len(found) == 240
     assert np.allclose(found.filter(like="probability").sum(axis=1), 1.0, atol=1e-5)
+
+
+def test_a_zipped_package_predicts_the_same(run, table, tmp_path, capsys, monkeypatch):
+    code, out, _ = call(["zip", run[1] / "package", tmp_path / "one.zip"], capsys, monkeypatch)
+    assert code == 0 and out.strip() == str(tmp_path / "one.zip")
+    for source, target in ((run[1] / "package", "a.csv"), (tmp_path / "one.zip", "b.csv")):
+        assert call(["predict", source, table, "-o", tmp_path / target], capsys, monkeypatch)[0] == 0
+    assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes()
 
 
 @pytest.mark.parametrize(("language", "lang"), [("en", "en"), ("zh_CN", "zh")])
