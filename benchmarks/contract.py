@@ -267,7 +267,8 @@ def _judged(one: Raced, board: Board, found: deliver.Delivery) -> dict[str, Any]
                 f"was not tried, taken to miss {', '.join(gap)}" if gap else "was left untried"
             return {"infeasible": "false", "witness": f"{key} {said}"}
         if verdict == "true":
-            verdict, witness = ("refit" if key in found.rejected else "headroom"), key
+            spare = all(item.met for item in decide.check(limits, measured))
+            verdict, witness = "refit" if spare else "headroom", key
     return {"infeasible": verdict, "witness": witness}
 
 
@@ -350,8 +351,12 @@ def main(arguments: list[str] | None = None) -> int:
     words.add_argument("--workers", type=int, default=2)
     words.add_argument("--out", type=Path, default=common.RESULTS)
     words.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "rightfit-contract")
+    words.add_argument("--fresh", action="store_true", help="forget earlier results and races")
     given = words.parse_args(arguments)
     names = TABLES[: int(given.tables)] if given.tables.isdigit() else tuple(given.tables.split(","))
+    if given.fresh:
+        shutil.rmtree(given.work, ignore_errors=True)
+        (given.out / "contract.csv").unlink(missing_ok=True)
     given.work.mkdir(parents=True, exist_ok=True)
     end = time.monotonic() + 60 * given.minutes
     with Pool(given.workers, preload=("rightfit.tuning.preload",)) as pool:

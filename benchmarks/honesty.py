@@ -96,7 +96,10 @@ def main(arguments: list[str] | None = None) -> int:
     words.add_argument("--minutes", type=float, default=39.0)
     words.add_argument("--workers", type=int, default=2)
     words.add_argument("--out", type=Path, default=common.RESULTS)
+    words.add_argument("--fresh", action="store_true", help="forget earlier results")
     given = words.parse_args(arguments)
+    if given.fresh:
+        (given.out / "honesty.csv").unlink(missing_ok=True)
     names = given.tables.split(",")
     done = {(row["table"], int(row["seed"])) for row in common.read_csv("honesty", given.out)}
     end = time.monotonic() + 60 * given.minutes
