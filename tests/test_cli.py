@@ -39,7 +39,7 @@ def table(tmp_path_factory):
 
 def choosing(table, out, *more):
     """The arguments of the one run that the tests share."""
-    return ["choose", table, "--target", "bought", "--budget", "60s", "--out", out, "--family", "linear",
+    return ["choose", table, "--target", "bought", "--budget", "30s", "--out", out, "--family", "linear",
             "--folds", "3", "--max-size", "20MB", *more]
 
 
@@ -74,7 +74,7 @@ def test_without_json_it_says_where_the_report_is(run, table, capsys, monkeypatc
 
 
 def test_infeasible_is_exit_3_and_says_what_is_nearest(table, tmp_path, capsys, monkeypatch):
-    code, out, _ = call(["choose", table, "--target", "bought", "--budget", "30s", "--out", tmp_path / "run",
+    code, out, _ = call(["choose", table, "--target", "bought", "--budget", "20s", "--out", tmp_path / "run",
                          "--family", "naive_bayes", "--folds", "2", "--max-size", "100B", "--json"],
                         capsys, monkeypatch)
     decision = json.loads(out)
