@@ -25,7 +25,7 @@ def cancer(tmp_path_factory):
     return path
 
 
-NEED = rf.Need(target="target", budget="60s", families=("linear", "naive_bayes"), folds=3)
+NEED = rf.Need(target="target", budget="60s", families=("linear", "naive_bayes"), folds=3, proposals=2)
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def test_a_decision_with_an_honest_interval(choice):
     found = choice.decision
     assert choice.status == "chosen" and found.chosen["family"] in ("linear", "naive_bayes")
     assert found.estimate["low"] < found.estimate["value"] <= found.estimate["high"] <= 1
-    assert 0.95 < found.estimate["value"]
+    assert found.estimate["value"] > 0.95
     assert found.baseline["metric"]["value"] == pytest.approx(0.5)
 
 
@@ -102,7 +102,7 @@ def test_regression_and_noise(tmp_path):
     random = np.random.default_rng(0)
     x = random.normal(size=(300, 3))
     signal_ = pd.DataFrame(x, columns=["a", "b", "c"]).assign(y=x[:, 0] * 3 + random.normal(size=300) * 0.1)
-    need = rf.Need(target="y", budget="45s", families=("linear", "tree"), folds=3)
+    need = rf.Need(target="y", budget="45s", families=("linear", "tree"), folds=3, proposals=2)
     found = rf.choose(signal_, need, out=tmp_path / "signal")
     assert found.decision.chosen["family"] == "linear" and found.decision.estimate["value"] < 0.2
     noise = signal_.assign(y=random.normal(size=300))
@@ -135,8 +135,8 @@ def command(*arguments, **options):
 
 
 def test_killed_and_started_again_it_resumes(cancer, tmp_path):
-    words = ("choose", cancer, "--target", "target", "--budget", "40s", "--folds", "3", "--family", "linear,naive_bayes,tree",
-             "--out", tmp_path / "run", "--json")
+    words = ("choose", cancer, "--target", "target", "--budget", "40s", "--folds", "3", "--proposals", "2",
+             "--family", "linear,naive_bayes,tree", "--out", tmp_path / "run", "--json")
     first = command(*words)
     until = time.monotonic() + 60
     while time.monotonic() < until and not list((tmp_path / "run").glob("blobs/linear-*-1*.npz")):

@@ -14,7 +14,8 @@ SPACE = {"depth": Dimension(low=1, high=9, whole=True), "rate": Dimension(low=1e
 
 def family(**changes):
     fields = {"name": "toy", "modality": "toy", "problems": ("regression",), "build": lambda params, task: None,
-              "facts": FACTS, "space": SPACE, "defaults": {"depth": 3, "rate": 0.1, "kind": "a", "l2": 1.0, "stop": True},
+              "facts": FACTS, "space": SPACE,
+              "defaults": {"depth": 3, "rate": 0.1, "kind": "a", "l2": 1.0, "stop": True},
               "regularisers": ("l2", "stop")}
     return Family(**(fields | changes))
 

@@ -91,11 +91,11 @@ def _check(task: Task, need: Need) -> None:
                              f"{name}={asked:g}, change it.")
 
 
-def examine(question: Question, deadline: float | None = None, consent: Consent | None = None) -> Question:
+def examine(question: Question, ranks: tuple[int, int] = (0, 100), consent: Consent | None = None) -> Question:
     """Chapter 2: the audit; columns that say nothing, or too much, are dropped for what follows."""
     from rightfit.data import audit
 
-    found = audit.audit(question.data, question.task, test=question.test, notes=question.notes, deadline=deadline)
+    found = audit.audit(question.data, question.task, test=question.test, notes=question.notes, ranks=ranks)
     need, suspects = question.need, audit.leaks(found)
     if suspects and not need.drop_leaks and consent is not None and consent(suspects):
         need = dataclasses.replace(need, drop_leaks=True)
@@ -123,6 +123,7 @@ def _pool(need: Need, folder: Path) -> Any:
 def run(question: Question, folder: Path, clock: Clock, pool: Any, *, overwrite: bool, watch: Watch,
         consent: Consent | None = None) -> Decision:
     """Chapters 3 to 6: race, decide, deliver, report; everything of the run lies in `folder`."""
+    from rightfit.data.audit import SLOW
     from rightfit.delivery import deliver, verdict
     from rightfit.report import html
     from rightfit.resources.machine import available_mib
@@ -138,10 +139,10 @@ def run(question: Question, folder: Path, clock: Clock, pool: Any, *, overwrite:
             return stored
         clock = dataclasses.replace(clock, spent_before=min(store.meta("spent_s", 0.0), 0.9 * clock.budget_s))
         lineup.first_package(question, store, clock, watch)
-        question = examine(question, clock.deadline((1 - AUDIT_SHARE) * clock.budget_s),
-                           _remembered(consent, store))
+        question = examine(question, (0, SLOW), _remembered(consent, store))
         watch("audited", {"audit": question.audit})
         racing = lineup.line_up(question, store, clock, memory, watch)
+        later = _examine_meanwhile(question, clock)
         interrupted = False
         try:
             race.run(racing, pool, pool.workers)
@@ -153,6 +154,7 @@ def run(question: Question, folder: Path, clock: Clock, pool: Any, *, overwrite:
                               package=folder / "package", pool=pool, clock=clock, seed=need.seed, memory_mib=memory,
                               watch=watch)
         delivery = deliver.deliver(bench)
+        question = later(question)
         decision = verdict.verdict(question, racing, delivery, bench, interrupted)
         watch("reporting", {"left": clock.left()})
         html.write(decision, folder, language=str(need.options.get("language", "en")))
@@ -166,6 +168,34 @@ def fingerprint(question: Question) -> dict[str, Any]:
     for free in ("budget", "workers", "options"):
         need.pop(free)
     return {"data": question.fingerprint, **need}
+
+
+def _examine_meanwhile(question: Question, clock: Clock) -> Callable[[Question], Question]:
+    """Start the slow checks beside the race; the function returned adds to a question what they have found by then."""
+    import threading
+
+    from rightfit.data import audit
+
+    found: list[Audit] = []
+    deadline = clock.deadline((1 - AUDIT_SHARE) * clock.budget_s)
+
+    def look() -> None:
+        found.append(audit.audit(question.data, question.task, test=question.test, deadline=deadline,
+                                 ranks=(audit.SLOW, 100)))
+
+    looking = threading.Thread(target=look, daemon=True, name="rightfit-audit")
+    looking.start()
+
+    def add(question: Question) -> Question:
+        assert question.audit is not None
+        looking.join(timeout=clock.left())
+        more = found[0].findings if found else (Finding(
+            code="check_skipped", severity="info", evidence="The slow checks were not finished when time was up.",
+            consequence="Give more time (--budget), or run rightfit audit."),)
+        merged = audit.ordered((*question.audit.findings, *more))
+        return dataclasses.replace(question, audit=dataclasses.replace(question.audit, findings=merged))
+
+    return add
 
 
 def _remembered(consent: Consent | None, store: Any) -> Consent | None:

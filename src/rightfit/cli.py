@@ -92,6 +92,7 @@ def choose(
     family: Annotated[Text, typer.Option(help="Only these model families, separated by commas")] = None,
     search: Annotated[str, typer.Option(help="auto, grid, random or tpe")] = "auto",
     folds: Annotated[int | None, typer.Option(help="Cross-validation folds")] = None,
+    proposals: Annotated[int | None, typer.Option(help="End the search after so many points; default: by time")] = None,
     seed: Annotated[int, typer.Option(help="Same seed, same decision")] = 0,
     workers: Annotated[int | None, typer.Option(help="Trials side by side; default: the cores allowed")] = None,
     licences: Annotated[Text, typer.Option(help="Only families under these licences")] = None,
@@ -115,7 +116,8 @@ def choose(
         max_latency=max_latency, max_memory=max_memory, max_size=max_size, throughput=throughput, budget=budget,
         problem=problem, positive=positive, delimiter=delimiter, group=group, time=time, horizon=horizon,  # type: ignore[arg-type]
         drop=several(drop), keep=several(keep), drop_leaks=drop_leaks, missing=tuple(missing or ()),
-        kinds=_kinds(kind), families=several(family), search=search, folds=folds, seed=seed, workers=workers,  # type: ignore[arg-type]
+        kinds=_kinds(kind), families=several(family), search=search,  # type: ignore[arg-type]
+        folds=folds, proposals=proposals, seed=seed, workers=workers,
         licences=several(licences), options={"language": _language(language), "command": _command()})
     raise SystemExit(_choose(data, need, Path(out) if out else _fresh(), test, overwrite, as_json))
 

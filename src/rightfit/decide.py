@@ -9,12 +9,12 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rightfit.records import Limit, LimitCheck, frozen
+from rightfit.records import RESOURCES, Limit, LimitCheck, frozen
 
 COSTS = ("latency_p50_ms", "size_mib", "fit_s")
 WORTH = 1.25  # a tied model must be at least this much cheaper to be preferred to the best
 TIED_T = 1.0  # within one corrected standard error (Breiman 1984, Nadeau and Bengio 2003; measured in docs/decisions)
-HEADROOM = {"latency_p95_ms": 1.10, "memory_mib": 1.03, "throughput_per_s": 0.90}
+HEADROOM = {"latency_p95_ms": 1.25, "memory_mib": 1.03, "throughput_per_s": 0.75}
 """A limit must be met with this much to spare, so that it is met again when somebody else measures."""
 
 
@@ -56,6 +56,12 @@ def feasible(limits: Sequence[Limit], contender: Contender) -> bool:
     return all(item.met for item in check(limits, contender.measured))
 
 
+def possible(limits: Sequence[Limit], contender: Contender) -> bool:
+    """Whether no limit is known to be broken: what a package needs may still be unmeasured, a metric may not."""
+    return all(item.met or (item.value is None and item.name.endswith(RESOURCES))
+               for item in check(limits, contender.measured))
+
+
 def ranked(contenders: Sequence[Contender]) -> list[Contender]:
     """Best utility first."""
     return sorted(contenders, key=lambda c: (-c.utility, c.cost, c.key))
@@ -67,8 +73,11 @@ def ties(best: Contender, others: Sequence[Contender]) -> list[Contender]:
 
 
 def order(contenders: Sequence[Contender], limits: Sequence[Limit]) -> list[Contender]:
-    """Feasible contenders in the order in which they should be delivered: the cheapest of the best first."""
-    left = ranked([c for c in contenders if feasible(limits, c)])
+    """Contenders in the order in which they should be delivered: the cheapest of the best first.
+
+    Those known to break a limit are left out; each is proven before it is delivered.
+    """
+    left = ranked([c for c in contenders if possible(limits, c)])
     found: list[Contender] = []
     while left:
         tied = ties(left[0], left)

@@ -23,6 +23,8 @@ R = TypeVar("R")
 State = Literal["ok", "pruned", "timeout", "oom", "crashed", "invalid"]
 Severity = Literal["info", "ask", "warning", "severe"]
 Search = Literal["auto", "grid", "random", "tpe"]
+RESOURCES = ("_ms", "_mib", "_per_s")
+"""What the names of limits that are no metrics end with: the unit in which they are measured on the package."""
 
 
 @dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(field,))
@@ -132,6 +134,7 @@ class Need:
     families: tuple[str, ...] = ()
     search: Search = "auto"
     folds: int | None = None
+    proposals: int | None = None
     seed: int = 0
     workers: int | None = None
     licences: tuple[str, ...] = ()
@@ -147,6 +150,8 @@ class Need:
                              f"above at_most {name}={self.at_most[name]}, change one of them.")
         if self.horizon is not None and self.horizon < 1:
             raise UsageError(f"horizon must be 1 or more; got horizon={self.horizon}.")
+        if self.proposals is not None and self.proposals < 0:
+            raise UsageError(f"proposals must be 0 or more; got proposals={self.proposals}.")
         if self.folds is not None and self.folds < 2:
             raise UsageError(f"folds must be 2 or more; got folds={self.folds}.")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from rightfit.records import Audit, Check, Dataset, Finding, Need, Task
@@ -13,20 +13,25 @@ from rightfit.registry import plugins
 _ORDER = {"severe": 0, "warning": 1, "ask": 2, "info": 3}
 
 
+SLOW = 50
+
+
 def audit(data: Dataset, task: Task, *, test: Dataset | None = None, notes: tuple[Finding, ...] = (),
-          deadline: float | None = None) -> Audit:
+          deadline: float | None = None, ranks: tuple[int, int] = (0, 100)) -> Audit:
     """Every finding of every check that fits the modality, the gravest first; `notes` are the reader's own findings.
 
-    A check that raises becomes a finding `check_failed`; a slow one (rank above 50) not started by `deadline`
+    A check that raises becomes a finding `check_failed`; a slow one (rank above SLOW) not started by `deadline`
     (time.monotonic seconds) becomes `check_skipped`. Checks that examine a sample say so in their evidence or
-    docstring (20,000 rows or fewer, fixed seed).
+    docstring (20,000 rows or fewer, fixed seed). `ranks`: only checks above the first and up to the second are run.
     """
     found = list(notes)
     told = {(f.code, f.column) for f in notes}
     for check in sorted(plugins("rightfit.data.checks").values(), key=lambda check: (check.rank, check.name)):
+        if not ranks[0] < check.rank <= ranks[1]:
+            continue
         if (check.modalities and task.modality not in check.modalities) or (check.needs_y and data.y is None):
             continue
-        if check.rank > 50 and deadline is not None and time.monotonic() > deadline:
+        if check.rank > SLOW and deadline is not None and time.monotonic() > deadline:
             found.append(Finding(code="check_skipped", severity="info", evidence=f"The check {check.name} was not "
                                                                                  "run: time was up.",
                                  consequence="Give more time (--budget) to have it run.", data={"check": check.name}))
@@ -35,9 +40,13 @@ def audit(data: Dataset, task: Task, *, test: Dataset | None = None, notes: tupl
             if (finding.code, finding.column) not in told and not _noted(finding, notes):
                 told.add((finding.code, finding.column))
                 found.append(finding)
-    found.sort(key=lambda f: (_ORDER[f.severity], f.code, f.column or ""))
-    return Audit(rows=len(data), columns=len(data.schema.features), findings=tuple(found),
+    return Audit(rows=len(data), columns=len(data.schema.features), findings=ordered(found),
                  fingerprint=fingerprint(data))
+
+
+def ordered(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """The gravest first."""
+    return tuple(sorted(findings, key=lambda f: (_ORDER[f.severity], f.code, f.column or "")))
 
 
 def run_check(check: Check, data: Dataset, task: Task, test: Dataset | None = None) -> Iterator[Finding]:

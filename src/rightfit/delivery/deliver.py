@@ -38,6 +38,7 @@ class Delivery:
     refitted: bool = False
     rejected: dict[str, str] = field(default_factory=dict)
     candidate: Candidate | None = None
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -88,30 +89,42 @@ def _without_skill(contender: Contender, all_: list[Contender]) -> bool:
 
 
 def _attempt(bench: Bench, found: Delivery, contender: Contender) -> None:
+    """Refit and prove; where that fails, the package of a fold, which is proven too, is better than nothing."""
     entry = bench.board.entry(contender.key)
     assert entry is not None
     candidate = settled(entry)
-    path = bench.stage / "models" / f"{contender.key}.all"
-    outcome = _refit(bench, entry, candidate, path)
-    refitted = outcome is not None and outcome.state == "ok"
-    if not refitted:
-        path = bench.stage / "models" / contender.key
-        write.restamp(path, rule=entry.rule)
-    bench.watch("proving", {"candidate": candidate, "refitted": refitted})
-    fresh = refitted or contender.key not in found.probed
-    measured = prove.figures(probe(path)) if fresh else dict(found.probed[contender.key])
-    if outcome is not None and outcome.result is not None:
-        measured["fit_s"] = float(outcome.result["measured"]["fit_s"])
-    measured = {**dict(contender.measured), **measured, **entry.floors}
+    outcome, whole = _refit(bench, entry, candidate)
+    if outcome is not None and outcome.state == "ok" and outcome.result is not None:
+        fit_s = {"fit_s": float(outcome.result["measured"]["fit_s"])}
+        if _accept(bench, found, contender, whole, fit_s):
+            found.refitted, found.candidate = True, candidate
+            return
+    elif outcome is not None:
+        found.notes.append(f"Training {contender.key} on all rows ended as {outcome.state} ({outcome.error}); its "
+                           "package was trained on one fold's training rows.")
+    fold = bench.stage / "models" / contender.key
+    write.restamp(fold, rule=entry.rule)
+    if _accept(bench, found, contender, fold, found.probed.get(contender.key)):
+        found.refitted, found.candidate = False, entry.candidate
+        found.rejected.pop(contender.key, None)
+
+
+def _accept(bench: Bench, found: Delivery, contender: Contender, path: Path,
+            known: Mapping[str, float] | None) -> bool:
+    """Put the package in place if it meets every limit, measured now unless `known` holds its probe."""
+    bench.watch("proving", {"candidate": contender.key})
+    measured = dict(known) if known and "latency_p95_ms" in known else prove.figures(probe(path))
+    entry = found.entries[contender.key]
+    measured = {**contender.measured, **measured, **(known or {}), **entry.floors}
     checks = decide.check(bench.board.task.limits, measured)
     if all(item.met for item in checks):
         found.chosen, found.checks, found.measured = contender, checks, measured
-        found.refitted, found.candidate = refitted, candidate if refitted else entry.candidate
         write.install(path, bench.package)
-        return
-    broken = ", ".join(f"{c.name}={decide.show(c.name, c.value if c.value is not None else float('nan'))}"
+        return True
+    broken = ", ".join(f"{c.name}={decide.show(c.name, c.value) if c.value is not None else 'not measured'}"
                        for c in checks if not c.met)
-    found.rejected[contender.key] = f"its package, trained on all rows, did not meet every limit: {broken}"
+    found.rejected[contender.key] = f"its package did not meet every limit when it was proven: {broken}"
+    return False
 
 
 def settled(entry: Entry) -> Candidate:
@@ -129,12 +142,13 @@ def settled(entry: Entry) -> Candidate:
     return Candidate(family=entry.candidate.family, params=params, steps=entry.candidate.steps)
 
 
-def _refit(bench: Bench, entry: Entry, candidate: Candidate, path: Path) -> Outcome | None:
-    """Train on all rows in a process of its own, or None when the time left does not allow it."""
+def _refit(bench: Bench, entry: Entry, candidate: Candidate) -> tuple[Outcome | None, Path]:
+    """Train on all rows in a process of its own; None when the time left does not allow it."""
+    path = bench.stage / "models" / f"{entry.candidate.key}.all"
     wanted = REFIT_SLACK * entry.measured.get("fit_s", 0.0) + 1.0
     left = bench.clock.left(TAIL_S)
     if left < wanted:
-        return None
+        return None, path
     bench.watch("refitting", {"candidate": candidate})
     payload = {"stage": str(bench.stage), "candidate": asdict(candidate), "seed": bench.seed,
                "rule": asdict(entry.rule), "package": str(path)}
@@ -146,5 +160,5 @@ def _refit(bench: Bench, entry: Entry, candidate: Candidate, path: Path) -> Outc
         outcomes = [o for o in bench.pool.wait(1.0) if o.key == job.key]
     if not outcomes:
         bench.pool.cancel(job.key)
-        return None
-    return outcomes[0]
+        return None, path
+    return outcomes[0], path

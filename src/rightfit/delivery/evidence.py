@@ -148,7 +148,7 @@ def regularisers(board: Board, racing: Race, entry: Entry) -> list[dict[str, Any
 
 def without_leaks(board: Board, racing: Race) -> dict[str, Any] | None:
     """The metric of a leader without the columns that seem to give the target away."""
-    from rightfit.delivery.verdict import spread
+    from rightfit.delivery.prove import spread
     from rightfit.tuning.race import without_suspects
 
     candidate = without_suspects(racing)

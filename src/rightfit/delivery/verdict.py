@@ -12,6 +12,7 @@ from rightfit import decide
 from rightfit.decide import Contender
 from rightfit.delivery import evidence
 from rightfit.delivery.deliver import Bench, Delivery
+from rightfit.delivery.prove import spread
 from rightfit.metrics import interval
 from rightfit.records import Decision, Finding, LimitCheck, asdict, revive
 from rightfit.store import Store
@@ -100,27 +101,13 @@ def _row(board: Board, key: str, by_key: Mapping[str, Contender], delivery: Deli
                            "folds_done": 0, "tied": key in tied, "on_front": key in front}
     if failed is not None:
         row |= {"state": failed.state, "error": failed.error or failed.state}
-    elif key in board.out and key not in by_key:
-        row |= {"state": "pruned", "error": board.out[key]}
+    elif key not in by_key:
+        row |= {"state": "pruned", "error": board.out.get(key, "fewer folds than the finalists when time was up")}
     if entry is not None:
         measured = {**entry.measured, **(by_key[key].measured if key in by_key else {})}
         row |= {name: measured.get(name) for name in SHOWN}
         row |= {"metric": spread(board, entry), "folds_done": len(entry.folds), "ablation": key in board.ablations}
     return row
-
-
-def spread(board: Board, entry: Entry) -> dict[str, float]:
-    """The mean over folds with a 95 % interval that is corrected for overlapping training sets."""
-    sign = 1.0 if board.metric.greater_is_better else -1.0
-    values = entry.blocks[~np.isnan(entry.blocks)]
-    mean = sign * entry.utility
-    if len(values) < 2:
-        return {"value": mean, "low": mean, "high": mean}
-    share = len(entry.rows) / max(len(entry.folds), 1) / max(len(values) / max(len(entry.folds), 1), 1)
-    share /= max(entry.measured.get("train_rows", 1.0), 1.0)
-    half = 1.96 * float(np.sqrt((1 / len(values) + share) * values.var(ddof=1)))
-    low, high = max(mean - half, board.metric.low), min(mean + half, board.metric.high)
-    return {"value": mean, "low": low, "high": high}
 
 
 def _table(board: Board, by_key: Mapping[str, Contender], tied: tuple[str, ...],
@@ -175,10 +162,14 @@ def _why(board: Board, delivery: Delivery, best: list[Contender], tied: tuple[st
     elif best and best[0].key == chosen.key:
         alone = ", and no tied model is clearly cheaper." if len(tied) > 1 else ", and no other is tied with it."
         said.append(f"{chosen.key} has the best {metric} of all that meet the limits{alone}")
-    if chosen is not None and chosen.baseline:
+    others = any(not c.baseline for c in delivery.contenders)
+    if chosen is not None and chosen.baseline and not others:
+        said.append("No model but the baseline was finished in time: give more time (--budget).")
+    elif chosen is not None and chosen.baseline:
         said.append("No model was better than the baseline beyond doubt: the data, as they are, hold no signal that "
                     "these models can use.")
-    if chosen is not None and not delivery.refitted:
+    said += delivery.notes
+    if chosen is not None and not delivery.refitted and not delivery.notes:
         said.append("There was no time to train on all rows: the package was trained on one fold's training rows.")
     if interrupted:
         said.append("The run was interrupted; the best so far was delivered. The same command resumes.")

@@ -10,7 +10,7 @@ import numpy as np
 
 from rightfit.metrics import base, rules
 from rightfit.metrics._base import Metric
-from rightfit.records import Candidate, Limit, Task, Trial, frozen
+from rightfit.records import RESOURCES, Candidate, Limit, Task, Trial, frozen
 from rightfit.store import Store
 from rightfit.tuning.stage import Stage
 
@@ -50,13 +50,14 @@ class Entry:
 
 @dataclass(slots=True)
 class Board:
-    """Mutable: the one place where results arrive. `out` holds why a candidate left the race."""
+    """Mutable: the one place where results arrive. `out` holds why a candidate left the race; `baseline` is a key."""
 
     task: Task
     stage: Stage
     store: Store
     metric: Metric
     per_repeat: int
+    baseline: str = ""
     trials: dict[tuple[str, int, float], Trial] = field(default_factory=dict)
     candidates: dict[str, Candidate] = field(default_factory=dict)
     out: dict[str, str] = field(default_factory=dict)
@@ -165,7 +166,6 @@ class Board:
         return value if self.metric.greater_is_better else -value
 
 
-RESOURCES = ("_ms", "_mib", "_per_s")
 HINT_SLACK = 2.0  # a hint measured beside other trials rejects only what is this far over
 
 

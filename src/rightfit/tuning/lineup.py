@@ -59,9 +59,11 @@ def line_up(question: Any, store: Store, clock: Clock, memory_mib: float,
     stage.write(folder, at)
     short = shortlist(task, question.audit, need)
     board = Board(task=task, stage=at, store=store, metric=base.find(task.metric, task.problem),
-                  per_repeat=max(len(folds) // repeats, 1))
+                  per_repeat=max(len(folds) // repeats, 1), baseline=short.baseline.key)
     race = Race(need=need, short=short, board=board, clock=clock, folder=folder, watch=watch, memory_mib=memory_mib,
                 suspects=tuple(name for name in leaks(question.audit) if name in data.X.columns))
+    board.ablations.update(store.meta("ablations", []))
+    board.out.update({key: "only measured beside the leader" for key in board.ablations})
     for old in store.trials():
         board.add(old)
     watch("shortlisted", {"short": short, "folds": len(folds), "resumed": len(board.trials)})

@@ -29,6 +29,7 @@ NOTABLE_T = 0.5  # a new leader by less than this is chance and does not prolong
 PATIENCE = 24  # proposals without a new leader after which the search is over
 SEARCHED_FAMILIES = 2
 BESIDE_FOLDS = 3
+LAST_S = 4.0  # to deliver with while there is no model but the baseline
 CURVE_SHARES = (0.25, 0.5)
 
 
@@ -77,9 +78,16 @@ class Race:
         looked = sum(1 for key in self.board.candidates if self.board.has(key, 0, self.rung))
         return looked > SCREEN_LEAST and self.clock.spent > SCREEN_SHARE * (self.clock.budget_s - reserve(self))
 
+    @property
+    def empty(self) -> bool:
+        """Whether nothing but the baseline could be delivered yet."""
+        return self.leader in ("", self.board.baseline)
+
 
 def reserve(race: Race) -> float:
     """Seconds kept back for refitting, packaging, proving and reporting the leader, at most 40 % of the budget."""
+    if race.empty:
+        return min(0.15 * race.clock.budget_s, LAST_S)
     entry = race.board.entry(race.leader) if race.leader else None
     refit = 1.5 * entry.measured.get("fit_s", 0.0) if entry else 0.0
     return min(0.4 * race.clock.budget_s, 5.0 + 0.04 * race.clock.budget_s + refit)
@@ -147,9 +155,12 @@ def crown(race: Race) -> None:
 
 
 def leader_of(board: Board) -> Entry | None:
-    """Best ranked entry among those not out."""
-    for key, entry in board.entries().items():
-        if key not in board.out:
+    """Best ranked entry still in the race among those with at least half of the folds that anyone has."""
+    inside = {key: entry for key, entry in board.entries().items() if key not in board.out}
+    families = {key: len(entry.folds) for key, entry in inside.items() if key != board.baseline}
+    most = max(families.values(), default=0)
+    for key, entry in inside.items():
+        if key == board.baseline or 2 * len(entry.folds) >= most:
             return entry
     return None
 
@@ -183,24 +194,33 @@ def _enter(race: Race, candidate: Candidate) -> None:
 
 def _screen(race: Race) -> Unit | None:
     """First the portfolio at the first rung, then the better half of it on fold 0 with all rows."""
-    if race.need.search in ("grid", "random") or (race.late and _promotable(race)):
+    if race.need.search in ("grid", "random"):
         return None
-    for candidate in race.short.candidates:
-        unit = Unit(candidate=candidate, fold=0, fidelity=race.rung)
-        if _open(race, unit):
-            _enter(race, candidate)
-            return unit
-    if race.rung == 1.0 or any(u.fidelity != 1.0 for u in race.running.values()):
+    looks = _looks(race)
+    if looks is not None and not (race.late and (_promotable(race) or race.rung < 1.0)):
+        return looks
+    if race.rung == 1.0:
         return None
-    for candidate in rung_survivors(race):
+    if looks is None and any(u.fidelity != 1.0 for u in race.running.values()):
+        return None
+    for candidate in rung_survivors(race, final=looks is None):
         unit = Unit(candidate=candidate, fold=0)
         if _open(race, unit):
             return unit
     return None
 
 
-def rung_survivors(race: Race) -> list[Candidate]:
-    """The better half of the first rung, at least four, best first."""
+def _looks(race: Race) -> Unit | None:
+    for candidate in race.short.candidates:
+        unit = Unit(candidate=candidate, fold=0, fidelity=race.rung)
+        if _open(race, unit):
+            _enter(race, candidate)
+            return unit
+    return None
+
+
+def rung_survivors(race: Race, final: bool) -> list[Candidate]:
+    """The better half of the first rung, at least four, best first; `final`: the others are out."""
     scored = []
     for candidate in race.short.candidates:
         trial = race.board.trials.get((candidate.key, 0, race.rung))
@@ -208,7 +228,7 @@ def rung_survivors(race: Race) -> list[Candidate]:
             scored.append((race.board.quick_utility(trial), candidate.key, candidate))
     scored.sort(key=lambda item: (-item[0], item[1]))
     survivors = scored[: max(4, len(scored) // 2)]
-    for _, key, _ in scored[len(survivors):]:
+    for _, key, _ in scored[len(survivors):] if final else ():
         race.board.out.setdefault(key, "worse than half of the others on the first rung")
         race.board.pruned.add(key)
     return [candidate for _, _, candidate in survivors]
@@ -216,12 +236,12 @@ def rung_survivors(race: Race) -> list[Candidate]:
 
 def contenders(race: Race) -> list[Entry]:
     """Entries still in the race: ranked high enough for their folds, or not told from the leader; best first."""
-    entries = [e for k, e in race.board.entries().items() if k not in race.board.out]
-    if not entries:
+    best = leader_of(race.board)
+    if best is None:
         return []
-    best = entries[0]
     found = [best]
-    for place, entry in enumerate(entries[1:], start=1):
+    rest = [e for k, e in race.board.entries().items() if k not in race.board.out and k != best.candidate.key]
+    for place, entry in enumerate(rest, start=1):
         mean, t = difference(best, entry)
         keep = KEEP[min(len(entry.folds), len(KEEP)) - 1]
         behind = race.board.rank(best) > race.board.rank(entry)
@@ -271,8 +291,10 @@ def _leakless(race: Race) -> Unit | None:
 def _beside(race: Race, candidate: Candidate, folds: Iterable[int]) -> Unit | None:
     """A candidate that is only measured against the leader, on its first folds, and never chosen."""
     board = race.board
-    board.out.setdefault(candidate.key, "only measured beside the leader")
-    board.ablations.add(candidate.key)
+    if candidate.key not in board.ablations:
+        board.ablations.add(candidate.key)
+        board.out.setdefault(candidate.key, "only measured beside the leader")
+        board.store.set_meta("ablations", sorted(board.ablations))
     board.candidates.setdefault(candidate.key, candidate)
     busy = {running.key for running in race.running.values()}
     for fold in list(folds)[:BESIDE_FOLDS]:
@@ -298,7 +320,8 @@ def _treat(race: Race) -> Unit | None:
 
 def _propose(race: Race) -> Unit | None:
     """A new point of the search space on fold 0."""
-    if race.since_leader >= PATIENCE:
+    most = race.need.proposals
+    if race.since_leader >= PATIENCE or (most is not None and race.proposals >= most):
         return None
     for _ in range(20):
         candidate = next_candidate(race)

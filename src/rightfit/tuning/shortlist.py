@@ -51,6 +51,8 @@ def shortlist(task: Task, audit: Audit, need: Need) -> Shortlist:
     fit = sorted((f for f in known.values() if not reasons[f.name]), key=lambda f: (f.rank, f.name))
     baseline = next(f for f in fit if f.baseline)
     racing = [f for f in fit if not f.baseline]
+    # The quickest goes first, so that there is soon something better than the baseline to deliver.
+    racing.sort(key=lambda f: f is not min(racing, key=lambda g: g.seconds(task)))
     defaults = [Candidate(family=f.name, params=dict(f.defaults)) for f in racing]
     variants = [Candidate(family=f.name, params={**f.defaults, **v}) for f in racing for v in f.variants]
     return Shortlist(candidates=(*defaults, *variants), families={f.name: f for f in fit},
