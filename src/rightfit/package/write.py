@@ -135,7 +135,7 @@ def _beside(folder: Path) -> Iterator[Path]:
 def _requires(meta: Mapping[str, Any]) -> dict[str, str]:
     installed = resources.versions()
     names = registry.plugin(RUNTIMES, str(meta["runtime"]), "runtime").requires(meta)
-    return {name: installed.get(name, "") for name in names}
+    return {name: installed.get(name) or installed.get(f"{name}-cpu", "") for name in names}
 
 
 def write(model: Model, folder: str | Path, *, task: Task, schema: Schema, rule: Rule, candidate: Candidate,

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-LIBRARIES = ("numpy", "pandas", "scipy", "scikit-learn", "imbalanced-learn", "cleanlab", "lightgbm", "xgboost", "xgboost-cpu",
-             "catboost", "optuna", "onnx", "onnxruntime", "skl2onnx", "onnxmltools", "pyarrow", "polars", "torch",
-             "safetensors")
+LIBRARIES = ("numpy", "pandas", "scipy", "scikit-learn", "imbalanced-learn", "cleanlab", "lightgbm", "xgboost",
+             "xgboost-cpu", "catboost", "optuna", "onnx", "onnxruntime", "skl2onnx", "onnxmltools", "pyarrow", "polars",
+             "torch", "safetensors")
 FLAGS = ("avx2", "fma", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_tile", "amx_int8", "amx_bf16",
          "neon", "asimd", "sve")
 MEMORY_FILES = (("memory.max", "memory.current"), ("memory.limit_in_bytes", "memory.usage_in_bytes"))

@@ -52,7 +52,8 @@ def shortlist(task: Task, audit: Audit, need: Need) -> Shortlist:
     baseline = next(f for f in fit if f.baseline)
     racing = [f for f in fit if not f.baseline]
     # The quickest goes first, so that there is soon something better than the baseline to deliver.
-    racing.sort(key=lambda f: f is not min(racing, key=lambda g: g.seconds(task)))
+    quickest = min(racing, key=lambda f: f.seconds(task), default=None)
+    racing.sort(key=lambda f: f is not quickest)
     defaults = [Candidate(family=f.name, params=dict(f.defaults)) for f in racing]
     variants = [Candidate(family=f.name, params={**f.defaults, **v}) for f in racing for v in f.variants]
     return Shortlist(candidates=(*defaults, *variants), families={f.name: f for f in fit},

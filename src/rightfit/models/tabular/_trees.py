@@ -26,15 +26,23 @@ def ensemble(trees: Sequence[Any], features: int, classes: bool) -> Any:
     from onnx import TensorProto, helper
 
     parts = [_arrays(tree, number, len(trees), classes) for number, tree in enumerate(trees)]
-    merged = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     width = trees[0].value.shape[2] if classes else 1
-    attributes = {name: values.tolist() for name, values in merged.items() if name != "leaf"}
-    leaf = merged["leaf"]
-    attributes["nodes_modes"] = [b"LEAF" if is_leaf else b"BRANCH_LEQ" for is_leaf in leaf.tolist()]
-    node = helper.make_node("TreeEnsembleRegressor", ["X"], ["Y"], domain="ai.onnx.ml", n_targets=width,
-                            aggregate_function="SUM", post_transform="NONE", **attributes)
     opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid("ai.onnx.ml", ML_OPSET)]
-    return _model([node], [], features, width, TensorProto.FLOAT, opsets)
+    return _model([regressor(parts, width, "Y")], [], features, width, TensorProto.FLOAT, opsets)
+
+
+def regressor(parts: Sequence[Any], width: int, output: str) -> Any:
+    """The node that adds up trees over X, one mapping of arrays for each: its attributes by name, and `leaf` (nodes,).
+
+    A row goes to the true node where x <= value; leaves have no children and an entry among the targets.
+    """
+    from onnx import helper
+
+    merged = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    attributes = {name: values.tolist() for name, values in merged.items() if name != "leaf"}
+    modes = [b"LEAF" if is_leaf else b"BRANCH_LEQ" for is_leaf in merged["leaf"].tolist()]
+    return helper.make_node("TreeEnsembleRegressor", ["X"], [output], domain="ai.onnx.ml", n_targets=width,
+                            aggregate_function="SUM", post_transform="NONE", nodes_modes=modes, **attributes)
 
 
 def _arrays(tree: Any, number: int, of: int, classes: bool) -> dict[str, Any]:

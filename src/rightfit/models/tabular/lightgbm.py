@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from rightfit.models.tabular._graph import tidy
+from rightfit.models.tabular._lightgbm_onnx import from_text
 from rightfit.models.tabular._parts import THREADS, Core, Rows, quiet, trees_per_round, two_columns
 from rightfit.models.tabular._pipeline import TabularModel
 from rightfit.records import Dimension, Facts, Family, Task
@@ -73,12 +73,7 @@ def _learn(rows: Rows, params: Mapping[str, Any]) -> Core:
         return two_columns(out) if rows.classes == 2 else out.reshape(len(X), -1)
 
     def onnx() -> Any:
-        from onnxmltools import convert_lightgbm
-        from onnxmltools.convert.common.data_types import FloatTensorType
-
-        with quiet():
-            return tidy(convert_lightgbm(booster, initial_types=[("X", FloatTensorType([None, rows.X.shape[1]]))],
-                                         zipmap=False, target_opset=15))
+        return from_text(booster.model_to_string(num_iteration=best))
 
     return Core(predict=predict, onnx=onnx, learned={"n_estimators": best})
 
@@ -109,4 +104,4 @@ SPEC = Family(
     regularisers=("l1", "l2", "min_child_samples", "num_leaves", "subsample", "colsample", "early_stopping"),
     handles=frozenset({"missing", "categorical", "text", "weights", "nonlinear", "wide"}),
     seconds=lambda task: 0.3 + 5e-6 * task.rows * max(task.features, 1) * trees_per_round(task),
-    requires=("lightgbm", "onnxmltools"), smoke={"n_estimators": 60, "learning_rate": 0.2, "num_leaves": 15}, rank=2)
+    requires=("lightgbm", "onnx"), smoke={"n_estimators": 60, "learning_rate": 0.2, "num_leaves": 15}, rank=2)
