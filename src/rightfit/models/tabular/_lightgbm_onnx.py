@@ -20,13 +20,14 @@ LINKS = {"regression": None, "binary": "Sigmoid", "multiclass": "Softmax"}
 def from_text(text: str) -> Any:
     """`Booster.model_to_string()` as a model X (n, features) -> Y (n, k): probabilities of each class, or one value.
 
-    Objectives regression, binary and multiclass; numeric splits. Raises PackageError for models it cannot write exactly.
+    Objectives regression, binary and multiclass; numeric splits. Raises PackageError for models that need anything else.
     """
     from onnx import TensorProto, helper
 
     top, *trees = [_fields(block) for block in text.split("\nend of trees", 1)[0].split("\nTree=")]
     name, *options = top["objective"].split()
-    _must(name in LINKS and "sqrt" not in options, "the objective", "regression, binary or multiclass", top["objective"])
+    known = name in LINKS and "sqrt" not in options
+    _must(known, "the objective", "regression, binary or multiclass", top["objective"])
     _must(name != "binary" or "sigmoid:1" in options, "the link", "sigmoid:1", top["objective"])
     _must("average_output" not in top, "trees", "added up", "average_output")
     _must(bool(trees), "trees", "at least one", len(trees))
