@@ -20,7 +20,7 @@ def run(model, X):
 
 
 def table(classes, seed=0, n=400):
-    """Gaps in the first column, whole hundredths in the second, many zeros in the third, tiny and large values after."""
+    """Gaps in the first column, whole hundredths in the second, zeros in the third, then tiny and large values."""
     random = np.random.default_rng(seed)
     X = random.normal(size=(n, 5))
     X[:, 1] = np.round(X[:, 1], 2)

@@ -20,7 +20,7 @@ LINKS = {"regression": None, "binary": "Sigmoid", "multiclass": "Softmax"}
 def from_text(text: str) -> Any:
     """`Booster.model_to_string()` as a model X (n, features) -> Y (n, k): probabilities of each class, or one value.
 
-    Objectives regression, binary and multiclass; numeric splits. Raises PackageError for models that need anything else.
+    Objectives regression, binary and multiclass; numeric splits. Raises PackageError for models that need more.
     """
     from onnx import TensorProto, helper
 
