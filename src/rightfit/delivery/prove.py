@@ -10,7 +10,7 @@ import numpy as np
 
 from rightfit.decide import Contender
 from rightfit.package.probe import probe
-from rightfit.tuning.board import Board, Entry, difference
+from rightfit.tuning.board import Board, Entry, difference, spread_of
 from rightfit.tuning.clock import Clock
 
 PROBES = 6
@@ -85,12 +85,5 @@ def gap(entry: Entry, other: Entry) -> tuple[float, float, float, float]:
 def spread(board: Board, entry: Entry) -> dict[str, float]:
     """The mean over folds with a 95 % interval that is corrected for overlapping training sets."""
     sign = 1.0 if board.metric.greater_is_better else -1.0
-    values = entry.blocks[~np.isnan(entry.blocks)]
-    mean = sign * entry.utility
-    if len(values) < 2:
-        return {"value": mean, "low": mean, "high": mean}
-    share = len(entry.rows) / max(len(entry.folds), 1) / max(len(values) / max(len(entry.folds), 1), 1)
-    share /= max(entry.measured.get("train_rows", 1.0), 1.0)
-    half = 1.96 * float(np.sqrt((1 / len(values) + share) * values.var(ddof=1)))
-    low, high = max(mean - half, board.metric.low), min(mean + half, board.metric.high)
-    return {"value": mean, "low": low, "high": high}
+    mean, half = sign * entry.utility, 1.96 * spread_of(entry.draws, entry)
+    return {"value": mean, "low": max(mean - half, board.metric.low), "high": min(mean + half, board.metric.high)}

@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from rightfit.metrics import base, rules
+from rightfit.metrics import base, interval, rules
 from rightfit.metrics._base import Metric
 from rightfit.records import RESOURCES, Candidate, Limit, Task, Trial, frozen
 from rightfit.store import Store
 from rightfit.tuning.stage import Stage
 
-BLOCKS = 8  # validation blocks per fold for paired comparisons before all folds are in
+DRAWS = 200  # bootstrap samples of each fold's rows, the same for every candidate, so that they can be paired
+DRAWN = 4e6  # rows x samples of a fold at most
 
 
 @frozen
@@ -22,7 +23,7 @@ class Entry:
     """What is known of one candidate at full fidelity.
 
     `folds`: finished fold numbers. `utilities` (folds,): metric per fold, greater is better, labels by rules tuned on
-    other rows. `blocks` (folds * BLOCKS,): the same per block of rows. `rows`, `pred`, `codes`: the left-out rows of
+    other rows. `draws` (folds, b): the same on bootstrap samples. `rows`, `pred`, `codes`: the left-out rows of
     the first repeat with their (calibrated) predictions and labels. `floors`: metric limits {name: value}.
     `train` and `valid`: the metric on training and left-out rows, for the over-fit gap.
     """
@@ -30,7 +31,7 @@ class Entry:
     candidate: Candidate
     folds: tuple[int, ...]
     utilities: Any
-    blocks: Any
+    draws: Any
     rows: Any
     pred: Any
     raw: Any
@@ -65,6 +66,7 @@ class Board:
     pruned: set[str] = field(default_factory=set)
     ablations: set[str] = field(default_factory=set)
     _entries: dict[tuple[str, tuple[int, ...]], Entry] = field(default_factory=dict)
+    _samples: dict[int, Any] = field(default_factory=dict)
 
     def add(self, trial: Trial) -> None:
         """Take a trial in; a failed one takes its candidate out."""
@@ -128,7 +130,7 @@ class Board:
     def _evaluate(self, candidate: Candidate, done: list[Trial]) -> Entry:
         blobs = [self.store.blob(trial.blob) for trial in done]
         utilities: list[float] = []
-        blocks: list[float] = []
+        draws: list[Any] = []
         floors: dict[str, list[float]] = {limit.name: [] for limit in self.floors}
         shown: dict[str, Any] = {}
         for repeat in sorted({trial.fold // self.per_repeat for trial in done}):
@@ -137,9 +139,9 @@ class Board:
             raw = np.concatenate([blob["pred"] for blob in inside])
             fitted, parts = crossfit(self.stage.data.y[rows], raw, [len(b["rows"]) for b in inside], self.metric,
                                      self.task)
-            for part in parts:
+            for part, trial in zip(parts, (t for t in done if t.fold // self.per_repeat == repeat), strict=True):
                 utilities.append(self._utility(rows, fitted, part))
-                blocks += [self._utility(rows, fitted, block) for block in np.array_split(part, BLOCKS)]
+                draws.append(self._drawn(rows[part], fitted, part, trial.fold))
             for name in floors:
                 floors[name].append(self._score(base.find(name), rows, fitted, slice(None)))
             if not shown:
@@ -148,8 +150,29 @@ class Board:
         names = {name for trial in done for name in trial.measured}
         measured = {n: float(np.mean([t.measured[n] for t in done if n in t.measured])) for n in names}
         return Entry(candidate=candidate, folds=tuple(t.fold for t in done), utilities=np.array(utilities),
-                     blocks=np.array(blocks), floors={n: float(np.mean(v)) for n, v in floors.items()},
+                     draws=np.array(draws), floors={n: float(np.mean(v)) for n, v in floors.items()},
                      train=float(np.mean(train)), measured=measured, learned=tuple(t.learned for t in done), **shown)
+
+    def _drawn(self, rows: Any, fitted: Any, part: Any, fold: int) -> Any:
+        """The metric of a fold on bootstrap samples of its rows, or groups, (b,), greater is better."""
+        weights = self._weights(fold, rows)
+        codes = None if fitted.codes is None else fitted.codes[part]
+        seen, y = base.inputs(self.metric, fitted.pred[part], self.task, codes), self.stage.data.y[rows]
+        if self.metric.many is not None:
+            values = self.metric.many(y, seen, self.task)(weights)
+        else:
+            values = np.array([self.metric.fn(y, seen, row, self.task) for row in weights])
+        return values if self.metric.greater_is_better else -values
+
+    def _weights(self, fold: int, rows: Any) -> Any:
+        """How often each row of a fold is drawn (b, n): the same for all candidates."""
+        if fold not in self._samples:
+            longest = max(len(valid) for _, valid in self.stage.folds)
+            count = int(np.clip(DRAWN / max(longest, 1), 40, DRAWS if self.metric.many is not None else 40))
+            groups = self.stage.data.groups
+            codes = None if groups is None else np.unique(groups[rows], return_inverse=True)[1]
+            self._samples[fold] = interval.draws(np.random.default_rng([fold, len(rows)]), count, len(rows), codes)
+        return self._samples[fold]
 
     def _seen(self, blob: Mapping[str, Any], rule: Any) -> float:
         """The metric on rows that were fitted on."""
@@ -207,23 +230,28 @@ def shortfall(limit: Limit, value: float | None) -> float:
 
 
 def difference(best: Entry, other: Entry) -> tuple[float, float]:
-    """How far `other` lies behind `best` on their common folds: (mean, corrected t) over paired blocks.
+    """How far `other` lies behind `best` on their common folds: (mean, t).
 
-    The variance is corrected for overlapping training sets (Nadeau and Bengio 2003).
+    The standard error is that of paired bootstrap samples of the left-out rows, widened for what training sets share:
+    by 1 + J n_valid / n_train over J folds (Nadeau and Bengio 2003).
     """
     common = [fold for fold in best.folds if fold in other.folds]
     if not common:
         return 0.0, 0.0
-
-    def of(entry: Entry) -> Any:
-        return entry.blocks.reshape(len(entry.folds), -1)[[entry.folds.index(fold) for fold in common]].ravel()
-
-    gaps = of(best) - of(other)
-    gaps = gaps[~np.isnan(gaps)]
-    if len(gaps) < 2:
+    mine, theirs = ([e.folds.index(fold) for fold in common] for e in (best, other))
+    gaps = best.utilities[mine] - other.utilities[theirs]
+    if np.isnan(gaps).all():
         return 0.0, 0.0
-    train = best.measured.get("train_rows", 1.0)
-    share = len(best.rows) / max(len(best.folds), 1) / BLOCKS / max(train, 1.0)
-    error = float(np.sqrt((1 / len(gaps) + share) * gaps.var(ddof=1)))
-    mean = float(gaps.mean())
+    mean = float(np.nanmean(gaps))
+    error = spread_of(best.draws[mine] - other.draws[theirs], best)
     return mean, mean / error if error > 0 else (0.0 if mean == 0 else float(np.sign(mean)) * 99.0)
+
+
+def spread_of(draws: Any, entry: Entry) -> float:
+    """The corrected standard error of a mean over folds from its bootstrap samples (folds, b)."""
+    known = draws[~np.isnan(draws).all(axis=1)]
+    if not len(known):
+        return 0.0
+    means = np.nanmean(known, axis=0)
+    share = len(entry.rows) / max(len(entry.folds), 1) / max(entry.measured.get("train_rows", 1.0), 1.0)
+    return float(np.nanstd(means) * np.sqrt(1 + len(draws) * share))

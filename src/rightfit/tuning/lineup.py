@@ -64,6 +64,7 @@ def line_up(question: Any, store: Store, clock: Clock, memory_mib: float,
                 suspects=tuple(name for name in leaks(question.audit) if name in data.X.columns))
     board.ablations.update(store.meta("ablations", []))
     board.out.update({key: "only measured beside the leader" for key in board.ablations})
+    race.proposals, race.since_leader = store.meta("search", [0, 0])
     for old in store.trials():
         board.add(old)
     watch("shortlisted", {"short": short, "folds": len(folds), "resumed": len(board.trials)})

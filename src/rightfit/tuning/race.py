@@ -6,6 +6,7 @@ work wins. Nothing here depends on time except when to stop, so the same finishe
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +30,8 @@ NOTABLE_T = 0.5  # a new leader by less than this is chance and does not prolong
 PATIENCE = 24  # proposals without a new leader after which the search is over
 SEARCHED_FAMILIES = 2
 BESIDE_FOLDS = 3
+SOFT_SHARE = 0.6  # of the time left, after which a fit stops with what it has, so that it can still be packaged
+LEAST_S = 1.5  # left for racing, below which no trial is started
 LAST_S = 4.0  # to deliver with while there is no model but the baseline
 CURVE_SHARES = (0.25, 0.5)
 
@@ -96,7 +99,7 @@ def reserve(race: Race) -> float:
 def run(race: Race, pool: Any, workers: int) -> None:
     """Race until nothing is left to try or the time for racing is over; results go to the board and the store."""
     while (left := race.clock.left(reserve(race))) > 0:
-        while len(race.running) < workers and (unit := next_unit(race)) is not None:
+        while left > LEAST_S and len(race.running) < workers and (unit := next_unit(race)) is not None:
             job = job_of(race, unit, left)
             race.running[job.key] = unit
             pool.submit(job)
@@ -120,9 +123,9 @@ def job_of(race: Race, unit: Unit, left: float) -> Job:
                "blob": str(race.board.store.blob_path(name)),
                "package": str(race.folder / "models" / unit.candidate.key) if packs else ""}
     share = 0.3 if race.leader else 0.5
-    soft = max(1.0, min(0.9 * left, max(10.0, share * race.clock.budget_s)))
+    soft = max(0.8, min(SOFT_SHARE * left, max(10.0, share * race.clock.budget_s)))
     return Job(key=name, function="rightfit.tuning.trial:run", payload=payload, soft_s=soft,
-               hard_s=min(soft + max(5.0, 0.2 * soft), max(left, 1.0) + 0.5), memory_mib=race.memory_mib)
+               hard_s=max(min(soft + max(5.0, 0.2 * soft), left + 0.5), soft), memory_mib=race.memory_mib)
 
 
 def settle(race: Race, outcome: Outcome) -> None:
@@ -196,18 +199,24 @@ def _screen(race: Race) -> Unit | None:
     """First the portfolio at the first rung, then the better half of it on fold 0 with all rows."""
     if race.need.search in ("grid", "random"):
         return None
-    looks = _looks(race)
+    looks = None if race.rung < 1.0 and race.empty and _ready(race) else _looks(race)
     if looks is not None and not (race.late and (_promotable(race) or race.rung < 1.0)):
         return looks
     if race.rung == 1.0:
         return None
-    if looks is None and any(u.fidelity != 1.0 for u in race.running.values()):
+    if not race.empty and looks is None and any(u.fidelity != 1.0 for u in race.running.values()):
         return None
-    for candidate in rung_survivors(race, final=looks is None):
+    for candidate in rung_survivors(race, final=_looks(race) is None):
         unit = Unit(candidate=candidate, fold=0)
         if _open(race, unit):
             return unit
     return None
+
+
+def _ready(race: Race) -> bool:
+    """Whether enough first looks are in to give one candidate all rows, so that there is a model to deliver."""
+    looked = sum(1 for key, _, share in race.board.trials if share == race.rung and key not in race.board.out)
+    return looked >= 3 and not any(u.fidelity == 1.0 for u in race.running.values())
 
 
 def _looks(race: Race) -> Unit | None:
@@ -329,6 +338,7 @@ def _propose(race: Race) -> Unit | None:
             return None
         race.proposals += 1
         race.since_leader += 1
+        race.board.store.set_meta("search", [race.proposals, race.since_leader])
         unit = Unit(candidate=candidate, fold=0)
         if _open(race, unit):
             _enter(race, candidate)
@@ -343,8 +353,9 @@ def next_candidate(race: Race) -> Candidate | None:
         return None
     if race.need.search in ("grid", "random"):
         if race.queue is None:
-            race.queue = (propose.grid(families) if race.need.search == "grid"
-                          else propose.random(families, race.need.seed))
+            every = (propose.grid(families) if race.need.search == "grid"
+                     else propose.random(families, race.need.seed))
+            race.queue = itertools.islice(every, race.proposals, None)
         return next(race.queue, None)
     names = leading_families(race) if race.need.search == "auto" else sorted(families)
     names = [name for name in names if name in families]

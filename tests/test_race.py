@@ -1,0 +1,106 @@
+"""The race and its board: who leads, who is dropped, large tables, resume, ablations."""
+
+import dataclasses
+import time
+
+import numpy as np
+import pytest
+
+import rightfit as rf
+from rightfit.choose import ask, examine
+from rightfit.engines.inline import Inline
+from rightfit.store import Store
+from rightfit.tuning import lineup, race
+from rightfit.tuning.board import difference
+from rightfit.tuning.clock import start
+
+FAMILIES = ("linear", "naive_bayes", "tree")
+
+
+def table(rows=400, leak=False):
+    import pandas as pd
+
+    random = np.random.default_rng(0)
+    x = random.normal(size=(rows, 4))
+    y = (x[:, 0] + x[:, 1] + random.normal(size=rows) > 0).astype(int)
+    frame = pd.DataFrame(x, columns=list("abcd")).assign(y=np.where(y, "yes", "no"))
+    return frame.assign(after=y + random.normal(size=rows) * 0.01) if leak else frame
+
+
+def raced(frame, folder, *, budget="60s", **need):
+    asked = rf.Need(target="y", budget=budget, families=FAMILIES, folds=3, **({"proposals": 2} | need))
+    question = examine(ask(frame, asked))
+    store = Store.open(folder, {"data": question.fingerprint})
+    heard = []
+    racing = lineup.line_up(question, store, start(asked.budget_s), 4000.0,
+                            lambda kind, fields: heard.append((kind, fields)))
+    with Inline() as engine:
+        race.run(racing, engine, 1)
+    return racing, store, heard
+
+
+def test_the_leader_has_all_folds_and_beats_the_baseline(tmp_path):
+    racing, store, heard = raced(table(), tmp_path / "run")
+    board = racing.board
+    leader, base = board.entry(racing.leader), board.entry(board.baseline)
+    assert leader.folds == (0, 1, 2) and leader.candidate.family == "linear"
+    mean, t = difference(leader, base)
+    assert mean > 0.2 and t > 5 and difference(leader, leader) == (0.0, 0.0)
+    assert sum(1 for kind, _ in heard if kind == "finished") == len(store.trials()) - 3
+    assert (tmp_path / "run" / "package" / "manifest.json").exists()
+    store.close()
+
+
+def test_every_regulariser_of_the_leader_is_measured_beside_it(tmp_path):
+    racing, store, _ = raced(table(), tmp_path / "run")
+    assert racing.board.ablations and set(store.meta("ablations")) == racing.board.ablations
+    assert racing.leader not in racing.board.ablations
+    store.close()
+
+
+def test_large_tables_start_on_a_share_of_the_rows(tmp_path, monkeypatch):
+    monkeypatch.setattr(race, "LARGE", 100)
+    monkeypatch.setattr(race, "RUNG_ROWS", 60)
+    racing, store, _ = raced(table(), tmp_path / "run")
+    shares = {trial.fidelity for trial in store.trials()}
+    assert racing.rung in shares and 1.0 in shares
+    assert racing.board.entry(racing.leader).folds and not racing.empty
+    store.close()
+
+
+def test_a_suspected_leak_is_scored_both_ways(tmp_path):
+    racing, store, _ = raced(table(leak=True), tmp_path / "run")
+    assert racing.suspects == ("after",)
+    without = racing.board.entry(race.without_suspects(racing).key)
+    assert without.utility < racing.board.entry(racing.leader).utility - 0.05
+    store.close()
+
+
+def test_a_resumed_race_repeats_nothing(tmp_path):
+    racing, store, _ = raced(table(), tmp_path / "run")
+    before = {(t.candidate.key, t.fold, t.fidelity): t.seconds for t in store.trials()}
+    store.close()
+    again, store, heard = raced(table(), tmp_path / "run")
+    after = {(t.candidate.key, t.fold, t.fidelity): t.seconds for t in store.trials()}
+    assert again.leader == racing.leader and before.items() <= after.items()
+    assert sum(1 for kind, _ in heard if kind == "finished") == len(after) - len(before) < len(before) / 2
+    store.close()
+
+
+@pytest.mark.parametrize("search", ["grid", "random", "tpe"])
+def test_every_strategy_finds_a_leader(tmp_path, search):
+    racing, store, _ = raced(table(200), tmp_path / "run", search=search, proposals=4)
+    assert not racing.empty
+    assert search == "tpe" or racing.proposals == 4
+    store.close()
+
+
+def test_racing_stops_when_its_time_is_up(tmp_path):
+    question = examine(ask(table(), rf.Need(target="y", budget="9s", families=FAMILIES, folds=3)))
+    with Store.open(tmp_path / "run", {}) as store:
+        clock = dataclasses.replace(start(9.0), spent_before=8.9)
+        racing = lineup.line_up(question, store, clock, 4000.0, lambda kind, fields: None)
+        began = time.monotonic()
+        with Inline() as engine:
+            race.run(racing, engine, 1)
+        assert time.monotonic() - began < 3 and racing.empty
