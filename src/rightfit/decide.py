@@ -117,10 +117,12 @@ def nearest(contenders: Sequence[Contender], limits: Sequence[Limit]) -> dict[st
     skilled = [c for c in contenders if not c.baseline] or list(contenders)
     if not skilled:
         return None
-    def worst(c: Contender) -> tuple[float, float]:
-        return max(shortfalls(limits, c).values(), default=0.0), -c.utility
 
-    best = min(skilled, key=lambda c: (*worst(c), c.key))
+    def worst(c: Contender) -> tuple[int, float, float, str]:
+        unknown = sum(item.value is None for item in check(limits, c.measured))
+        return unknown, max(shortfalls(limits, c).values(), default=0.0), -c.utility, c.key
+
+    best = min(skilled, key=worst)
     missed = shortfalls(limits, best)
     by_name = {limit.name: limit for limit in limits}
     takes = "; ".join(

@@ -45,23 +45,23 @@ class Watch:
     def _read(self, fields: Mapping[str, Any]) -> str:
         task = fields["task"]
         self.console.print(f"{fields['rows']} rows, {fields['columns']} features; {task.problem}, "
-                           f"target {', '.join(task.target)}, metric {task.metric}", highlight=False)
+                           f"target {', '.join(task.target)}, metric {task.metric}", highlight=False, markup=False)
         for question in task.questions:
-            self.console.print(f"? {question}", highlight=False)
+            self.console.print(f"? {question}", highlight=False, markup=False)
         return "auditing"
 
     def _audited(self, fields: Mapping[str, Any]) -> str:
         for finding in fields["audit"].findings:
             if finding.severity == "severe":
                 self.console.print(f"! {finding.column or 'rows'}: {finding.evidence} {finding.consequence}",
-                                   highlight=False)
+                                   highlight=False, markup=False)
         return "baseline"
 
     def _baseline(self, fields: Mapping[str, Any]) -> str:
         return "racing"
 
     def _resumed(self, fields: Mapping[str, Any]) -> str:
-        self.console.print("this run is finished already; its decision is shown again", highlight=False)
+        self.console.print("this run is finished already; its decision is shown again", highlight=False, markup=False)
         return "done"
 
     def _finished(self, fields: Mapping[str, Any]) -> str:
@@ -119,7 +119,8 @@ def show_audit(task: Any, audit: Any) -> None:
     from rich.table import Table
 
     console = Console()
-    console.print(f"{audit.rows} rows, {audit.columns} columns; {task.problem}, metric {task.metric}", highlight=False)
+    console.print(f"{audit.rows} rows, {audit.columns} columns; {task.problem}, metric {task.metric}",
+                  highlight=False, markup=False)
     for name, reason in task.reasons.items():
         console.print(f"  {name}: {reason}", highlight=False, markup=False)
     table = Table("severity", "finding", "column", "evidence", "consequence")

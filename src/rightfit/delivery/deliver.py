@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -123,6 +124,8 @@ def _accept(bench: Bench, found: Delivery, contender: Contender, path: Path,
         return True
     broken = ", ".join(f"{c.name}={decide.show(c.name, c.value) if c.value is not None else 'not measured'}"
                        for c in checks if not c.met)
+    found.contenders = [dataclasses.replace(c, measured=measured) if c.key == contender.key else c
+                        for c in found.contenders]
     found.rejected[contender.key] = f"its package did not meet every limit when it was proven: {broken}"
     return False
 

@@ -12,6 +12,7 @@ from rightfit.decide import Contender
 from rightfit.package.probe import probe
 from rightfit.tuning.board import Board, Entry, difference, spread_of
 from rightfit.tuning.clock import Clock
+from rightfit.tuning.race import leader_of
 
 PROBES = 6
 CHOICE = 3
@@ -21,12 +22,16 @@ PROBE_S = 2.0  # what a probe costs, for deciding how many fit into the time lef
 def finalists(board: Board, baseline: str) -> dict[str, Entry]:
     """Entries that can be compared, all on the folds that they have in common; best first.
 
-    They are those with as many folds as the third furthest has, so that there is a choice; the baseline has all folds.
+    They are those with all of the leader's folds; where that leaves no choice, those with as many folds as the third
+    furthest has. The baseline has all folds.
     """
     entries = {k: e for k, e in board.entries().items() if k not in board.failed and k not in board.ablations}
-    counts = sorted((len(e.folds) for k, e in entries.items() if k != baseline), reverse=True)
-    enough = counts[min(CHOICE, len(counts)) - 1] if counts else 0
-    kept = [k for k, e in entries.items() if len(e.folds) >= enough]
+    leader = leader_of(board)
+    kept = [k for k, e in entries.items() if leader is not None and set(leader.folds) <= set(e.folds)]
+    if sum(k != baseline for k in kept) < 2:
+        counts = sorted((len(e.folds) for k, e in entries.items() if k != baseline), reverse=True)
+        enough = counts[min(CHOICE, len(counts)) - 1] if counts else 0
+        kept = [k for k, e in entries.items() if len(e.folds) >= enough]
     common = set.intersection(*(set(entries[k].folds) for k in kept))
     folds = tuple(sorted(common)) if common else (0,)
     found = {k: e for k in kept if (e := board.entry(k, folds)) is not None}
@@ -82,8 +87,9 @@ def gap(entry: Entry, other: Entry) -> tuple[float, float, float, float]:
     return mean, mean - half, mean + half, t
 
 
-def spread(board: Board, entry: Entry) -> dict[str, float]:
-    """The mean over folds with a 95 % interval that is corrected for overlapping training sets."""
+def spread(board: Board, entry: Entry, shift: float = 0.0) -> dict[str, float]:
+    """The mean over folds, plus `shift`, with a 95 % interval that is corrected for overlapping training sets."""
     sign = 1.0 if board.metric.greater_is_better else -1.0
-    mean, half = sign * entry.utility, 1.96 * spread_of(entry.draws, entry)
-    return {"value": mean, "low": max(mean - half, board.metric.low), "high": min(mean + half, board.metric.high)}
+    mean, half = sign * (entry.utility + shift), 1.96 * spread_of(entry.draws, entry)
+    low, high = board.metric.low, board.metric.high
+    return {"value": min(max(mean, low), high), "low": max(mean - half, low), "high": min(mean + half, high)}

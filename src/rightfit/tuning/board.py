@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -67,6 +67,7 @@ class Board:
     ablations: set[str] = field(default_factory=set)
     _entries: dict[tuple[str, tuple[int, ...]], Entry] = field(default_factory=dict)
     _samples: dict[int, Any] = field(default_factory=dict)
+    _effects: tuple[int, dict[int, float]] = field(default_factory=lambda: (-1, {}))
 
     def add(self, trial: Trial) -> None:
         """Take a trial in; a failed one takes its candidate out."""
@@ -114,7 +115,28 @@ class Board:
         """Utility, far less when a limit is broken: floors as measured, resources as hinted by a fold's package."""
         known = {**entry.measured, **entry.floors}
         missed = sum(shortfall(lim, known[lim.name]) for lim in self.task.limits if lim.name in known)
-        return entry.utility - self.penalty * missed - (self.penalty if missed else 0.0)
+        return self.level(entry) - self.penalty * missed - (self.penalty if missed else 0.0)
+
+    def level(self, entry: Entry) -> float:
+        """Utility freed of how easy its folds were, so that one lucky fold is no advantage."""
+        effects = self._fold_effects()
+        return entry.utility - float(np.mean([effects.get(fold, 0.0) for fold in entry.folds]))
+
+    def _fold_effects(self) -> dict[int, float]:
+        """Additive fold effects of utility = candidate + fold, by least squares over the cells there are."""
+        if self._effects[0] == len(self.trials):
+            return self._effects[1]
+        cells = [(e.candidate.key, fold, value) for key in self.candidates if key != self.baseline
+                 and (e := self.entry(key)) is not None
+                 for fold, value in zip(e.folds, e.utilities, strict=True) if np.isfinite(value)]
+        effects: dict[int, float] = dict.fromkeys({fold for _, fold, _ in cells}, 0.0)
+        for _ in range(SWEEPS):
+            levels = _means((key, value - effects[fold]) for key, fold, value in cells)
+            effects = _means((fold, value - levels[key]) for key, fold, value in cells)
+            middle = sum(effects.values()) / max(len(effects), 1)
+            effects = {fold: value - middle for fold, value in effects.items()}
+        self._effects = (len(self.trials), effects)
+        return effects
 
     @property
     def penalty(self) -> float:
@@ -189,7 +211,15 @@ class Board:
         return value if self.metric.greater_is_better else -value
 
 
+SWEEPS = 20  # of backfitting; the cells are few
 HINT_SLACK = 2.0  # a hint measured beside other trials rejects only what is this far over
+
+
+def _means(pairs: Iterable[tuple[Any, float]]) -> dict[Any, float]:
+    found: dict[Any, list[float]] = {}
+    for key, value in pairs:
+        found.setdefault(key, []).append(value)
+    return {key: sum(values) / len(values) for key, values in found.items()}
 
 
 def crossfit(y: Any, pred: Any, lengths: list[int], metric: Metric, task: Task) -> tuple[Any, list[Any]]:
