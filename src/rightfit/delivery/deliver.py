@@ -20,7 +20,8 @@ from rightfit.tuning.clock import Clock
 
 ATTEMPTS = 5  # packages refitted and proven before the answer is infeasible
 REFIT_SLACK = 1.6  # all rows against those of a fold, and packaging
-TAIL_S = 3.5  # proving and reporting after a refit
+REFIT_S = 1.0  # a process, its package
+TAIL_S = 3.0  # proving and reporting after a refit
 
 
 @dataclass(slots=True)
@@ -78,7 +79,7 @@ def deliver(bench: Bench) -> Delivery:
 
 def _gather(bench: Bench, known: dict[str, Mapping[str, float]], entries: Mapping[str, Entry]) -> list[Contender]:
     fit = max((e.measured.get("fit_s", 0.0) for e in list(entries.values())[:3]), default=0.0)
-    prove.measure(bench.board, entries, bench.stage, bench.clock, REFIT_SLACK * fit + TAIL_S, known)
+    prove.measure(bench.board, entries, bench.stage, bench.clock, REFIT_SLACK * fit + REFIT_S + TAIL_S, known)
     return prove.contenders(bench.board, entries, known, bench.baseline)
 
 
@@ -148,7 +149,7 @@ def settled(entry: Entry) -> Candidate:
 def _refit(bench: Bench, entry: Entry, candidate: Candidate) -> tuple[Outcome | None, Path]:
     """Train on all rows in a process of its own; None when the time left does not allow it."""
     path = bench.stage / "models" / f"{entry.candidate.key}.all"
-    wanted = REFIT_SLACK * entry.measured.get("fit_s", 0.0) + 1.0
+    wanted = REFIT_SLACK * entry.measured.get("fit_s", 0.0) + REFIT_S
     left = bench.clock.left(TAIL_S)
     if left < wanted:
         return None, path

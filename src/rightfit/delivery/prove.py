@@ -16,7 +16,7 @@ from rightfit.tuning.race import leader_of
 
 PROBES = 6
 CHOICE = 3
-PROBE_S = 2.0  # what a probe costs, for deciding how many fit into the time left
+PROBE_S = 3.0  # what a probe costs, for deciding how many fit into the time left
 
 
 def finalists(board: Board, baseline: str) -> dict[str, Entry]:

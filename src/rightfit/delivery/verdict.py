@@ -108,7 +108,8 @@ def _row(board: Board, key: str, by_key: Mapping[str, Contender], delivery: Deli
         row |= {name: measured.get(name) for name in SHOWN}
         # An entry that was not run on the finalists' folds is shown as if its folds had been of average difficulty.
         shift = 0.0 if key in delivery.entries else board.level(entry) - entry.utility
-        row |= {"metric": spread(board, entry, shift), "folds_done": len(entry.folds), "ablation": key in board.ablations}
+        row |= {"metric": spread(board, entry, shift), "folds_done": len(entry.folds),
+                "ablation": key in board.ablations}
     return row
 
 

@@ -93,7 +93,7 @@ def reserve(race: Race) -> float:
         return min(0.15 * race.clock.budget_s, LAST_S)
     entry = race.board.entry(race.leader) if race.leader else None
     refit = 1.5 * entry.measured.get("fit_s", 0.0) if entry else 0.0
-    return min(0.4 * race.clock.budget_s, 5.0 + 0.04 * race.clock.budget_s + refit)
+    return min(0.4 * race.clock.budget_s, 8.0 + 0.03 * race.clock.budget_s + refit)
 
 
 def run(race: Race, pool: Any, workers: int) -> None:
