@@ -76,6 +76,15 @@ def test_a_suspected_leak_is_scored_both_ways(tmp_path):
     store.close()
 
 
+def test_what_the_audit_calls_for_is_tried_on_the_leader(tmp_path):
+    frame = table()
+    frame = frame[(frame["y"] == "no") | (np.arange(len(frame)) % 6 == 0)]
+    racing, store, _ = raced(frame, tmp_path / "run", metric="f1")
+    tried = {c.steps[0].name for c in racing.board.candidates.values() if c.steps}
+    assert {"class_weight", "oversample"} <= tried
+    store.close()
+
+
 def test_a_resumed_race_repeats_nothing(tmp_path):
     racing, store, _ = raced(table(), tmp_path / "run")
     before = {(t.candidate.key, t.fold, t.fidelity): t.seconds for t in store.trials()}

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from rightfit import decide
+from rightfit import decide, registry
 from rightfit.decide import Contender
 from rightfit.delivery import evidence
 from rightfit.delivery.deliver import Bench, Delivery
@@ -144,9 +144,11 @@ def _effects(findings: tuple[Finding, ...], board: Board, entry: Entry | None) -
     """Findings with the measured effect of the treatment that they called for, where one was tried."""
     if entry is None:
         return findings
-    tried = evidence.treatments(board)
-    return tuple(dataclasses.replace(f, effect="; ".join(tried[name] for name in tried if name in f.consequence))
-                 if f.consequence else f for f in findings)
+    effects: dict[str, list[str]] = {}
+    for name, effect in evidence.treatments(board).items():
+        treated = registry.plugin("rightfit.data.treatments", name, "treatment").handles
+        effects.setdefault(treated, []).append(effect)
+    return tuple(dataclasses.replace(f, effect="; ".join(effects.get(f.code, []))) for f in findings)
 
 
 def _why(board: Board, delivery: Delivery, best: list[Contender], tied: tuple[str, ...], interrupted: bool,

@@ -179,7 +179,7 @@ def provisional(folder: Path, key: str) -> None:
 
 def next_unit(race: Race) -> Unit | None:
     """The next piece of work, or None when nothing is worth doing."""
-    for source in (_screen, _leakless, _promote, _treat, _propose, _ablate, _curve):
+    for source in (_screen, _leakless, _treat, _promote, _propose, _ablate, _curve):
         unit = source(race)
         if unit is not None:
             return unit
@@ -316,7 +316,7 @@ def _beside(race: Race, candidate: Candidate, folds: Iterable[int]) -> Unit | No
 def _treat(race: Race) -> Unit | None:
     """The leader with each planned treatment: kept only if it wins the race."""
     best = leader_of(race.board)
-    if best is None or best.candidate.steps:
+    if best is None or best.candidate.steps or len(best.folds) < 2:
         return None
     for step in race.short.treatments:
         candidate = Candidate(family=best.candidate.family, params=best.candidate.params, steps=(step,))
