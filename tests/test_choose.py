@@ -161,6 +161,8 @@ def test_interrupted_it_delivers_the_best_so_far(cancer, tmp_path):
     out, err = run.communicate(timeout=90)
     assert run.returncode == 4, err
     assert rf.load(tmp_path / "run" / "package").sample
+    plain = json.loads((tmp_path / "run" / "decision.json").read_text())
+    assert any("interrupted" in line for line in plain.get("why") or plain["extras"]["why"])
     assert "Package:" in out
 
 

@@ -13,7 +13,7 @@ import pytest
 HOME = Path(__file__).parent.parent / "src" / "rightfit"
 
 LAYERS = ("errors units records", "registry", "task data metrics", "models resources", "package", "store engines",
-          "tuning", "decide", "delivery", "report", "choose advise testing", "cli")
+          "tuning", "question", "decide", "delivery", "report", "choose advise testing", "cli")
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names.split()}
 RANK |= dict.fromkeys(("__init__", "__main__", "progress"), RANK["cli"])
 
@@ -25,7 +25,7 @@ ALLOWED = {"cli": frozenset(("typer",))}  # it is what the command line is made 
 NUMPY_FREE = frozenset(("errors", "units", "records", "registry", "cli", "__init__", "__main__"))
 
 MODALITIES = frozenset(("tabular", "image", "text", "sequence"))
-CORE = frozenset(("choose", "advise", "decide", "tuning", "store", "engines", "report", "metrics", "delivery"))
+CORE = frozenset(("choose", "question", "advise", "decide", "tuning", "store", "engines", "report", "metrics", "delivery"))
 # In these, a literal is a word of HTML or of SVG, or the kind of a column, never a modality.
 OTHER_MEANINGS = {"report": frozenset(("text",)), "metrics": frozenset(("text",))}
 

@@ -188,7 +188,9 @@ def keep(store: Store, decision: Decision) -> None:
     store.set_meta("decision", evidence.plain(asdict(decision)))
 
 
-def stored(store: Store) -> Decision | None:
-    """The decision of a finished run, or None."""
+def stored(store: Store, budget_s: float) -> Decision | None:
+    """The decision of a run that was finished with at least this budget, or None: more time goes on racing."""
     value = store.meta("decision")
-    return revive(Decision, value) if value else None
+    if not value or value["spent"]["budget_s"] < budget_s:
+        return None
+    return revive(Decision, value)
