@@ -59,18 +59,27 @@ class Bench:
 
 
 def deliver(bench: Bench) -> Delivery:
-    """Try contenders in the order of the decision; the first whose own package meets every limit is delivered."""
-    limits = bench.board.task.limits
+    """Try contenders in the order of the decision; the first whose own package meets every limit is delivered.
+
+    When no finalist does, everyone with a first fold is asked, before the answer is infeasible.
+    """
     known: dict[str, Mapping[str, float]] = {}
-    entries = prove.finalists(bench.board, bench.baseline)
+    tried: dict[str, str] = {}
+    found = _try(bench, prove.finalists(bench.board, bench.baseline), known, tried)
+    if found.chosen is None or (bench.board.task.limits and found.chosen.baseline):
+        wider = _try(bench, prove.reserves(bench.board), known, tried)
+        found = wider if wider.chosen is not None or found.chosen is None else found
+    return found
+
+
+def _try(bench: Bench, entries: Mapping[str, Entry], known: dict[str, Mapping[str, float]],
+         tried: dict[str, str]) -> Delivery:
+    """Attempts on these entries but those tried before; `known` and `tried` grow."""
     contenders = _gather(bench, known, entries)
-    ahead = decide.order(contenders, limits)
-    if not ahead or (limits and ahead[0].baseline):
-        entries = prove.reserves(bench.board)
-        contenders = _gather(bench, known, entries)
-        ahead = decide.order(contenders, limits)
-    found = Delivery(contenders=contenders, entries=entries, probed=known)
-    for contender in [c for c in ahead if not _without_skill(c, contenders)][:ATTEMPTS]:
+    found = Delivery(contenders=contenders, entries=entries, probed=known, rejected=tried)
+    ahead = [c for c in decide.order(contenders, bench.board.task.limits)
+             if c.key not in tried and not _without_skill(c, contenders)]
+    for contender in ahead[:ATTEMPTS]:
         _attempt(bench, found, contender)
         if found.chosen is not None:
             break
