@@ -25,7 +25,8 @@ ALLOWED = {"cli": frozenset(("typer",))}  # it is what the command line is made 
 NUMPY_FREE = frozenset(("errors", "units", "records", "registry", "cli", "__init__", "__main__"))
 
 MODALITIES = frozenset(("tabular", "image", "text", "sequence"))
-CORE = frozenset(("choose", "question", "advise", "decide", "tuning", "store", "engines", "report", "metrics", "delivery"))
+CORE = frozenset((
+    "choose", "question", "advise", "decide", "tuning", "store", "engines", "report", "metrics", "delivery"))
 # In these, a literal is a word of HTML or of SVG, or the kind of a column, never a modality.
 OTHER_MEANINGS = {"report": frozenset(("text",)), "metrics": frozenset(("text",))}
 

@@ -244,7 +244,7 @@ def main() -> None:
         print(f"rightfit: {error}", file=sys.stderr)
         raise SystemExit(error.exit_code) from None
     except KeyboardInterrupt:
-        print("rightfit: interrupted; what was ready lies in the run folder; the same command resumes.", file=sys.stderr)
+        print("rightfit: interrupted; what was ready is in the run folder; the same command resumes.", file=sys.stderr)
         raise SystemExit(4) from None
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
