@@ -76,6 +76,15 @@ def test_a_suspected_leak_is_scored_both_ways(tmp_path):
     store.close()
 
 
+def test_consent_takes_a_suspected_leak_out(tmp_path):
+    asked = []
+    question = examine(ask(table(leak=True), rf.Need(target="y")), consent=lambda columns: not asked.append(columns))
+    assert asked == [("after",)] and "after" not in question.data.X.columns
+    assert "Left out" in question.audit.of("target_leak")[0].consequence
+    kept = examine(ask(table(leak=True), rf.Need(target="y")), consent=lambda columns: False)
+    assert "after" in kept.data.X.columns
+
+
 def test_what_the_audit_calls_for_is_tried_on_the_leader(tmp_path):
     frame = table()
     frame = frame[(frame["y"] == "no") | (np.arange(len(frame)) % 6 == 0)]

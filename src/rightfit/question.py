@@ -75,6 +75,9 @@ def examine(question: Question, ranks: tuple[int, int] = (0, 100), consent: Cons
     if suspects and not need.drop_leaks and consent is not None and consent(suspects):
         need = dataclasses.replace(need, drop_leaks=True)
     gone = audit.drops(found, need)
+    found = dataclasses.replace(found, findings=tuple(
+        dataclasses.replace(f, consequence="Left out, as you asked; the scores are without it.")
+        if f.code == "target_leak" and f.column in gone else f for f in found.findings))
     schema = _without(question.data.schema, gone)
     names = [c.name for c in schema.features]
 
