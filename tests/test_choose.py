@@ -85,6 +85,7 @@ def test_a_limit_that_nothing_meets_is_infeasible(cancer, tmp_path):
     assert found.status == "infeasible"
     assert found.decision.nearest["binding"] == ["size_mib"]
     assert not any(check.met for check in found.decision.limits)
+    assert not found.package.exists()
     with pytest.raises(Infeasible, match="size_mib at most"):
         _ = found.model
 

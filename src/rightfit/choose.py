@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -78,6 +79,9 @@ def run(question: Question, folder: Path, clock: Clock, pool: Any, *, overwrite:
                               package=folder / "package", pool=pool, clock=clock, seed=need.seed, memory_mib=memory,
                               watch=watch)
         delivery = deliver.deliver(bench)
+        if delivery.chosen is None:
+            # What was kept ready in case of a stop broke a limit; left there, somebody would deploy it.
+            shutil.rmtree(bench.package, ignore_errors=True)
         question = later(question)
         decision = verdict.verdict(question, racing, delivery, bench, interrupted)
         watch("reporting", {"left": clock.left()})

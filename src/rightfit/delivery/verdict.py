@@ -156,7 +156,7 @@ def _why(board: Board, delivery: Delivery, best: list[Contender], tied: tuple[st
     """Plain sentences: what decided."""
     metric, chosen = board.task.metric, delivery.chosen
     tried = sum(1 for key in board.candidates if key not in board.ablations)
-    said = [f"{tried} candidates were tried on {len(board.stage.folds)} folds; each was scored only on rows "
+    said = [f"{tried} candidates were tried, on up to {len(board.stage.folds)} folds; each was scored only on rows "
             "that it had not seen."]
     if chosen is None:
         said.append("No model that has skill met every limit with a margin for the noise of measuring.")

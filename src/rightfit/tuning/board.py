@@ -25,7 +25,7 @@ class Entry:
     `folds`: finished fold numbers. `utilities` (folds,): metric per fold, greater is better, labels by rules tuned on
     other rows. `draws` (folds, b): the same on bootstrap samples. `rows`, `pred`, `codes`: the left-out rows of
     the first repeat with their (calibrated) predictions and labels. `floors`: metric limits {name: value}.
-    `train` and `valid`: the metric on training and left-out rows, for the over-fit gap.
+    `train`: the metric on training rows, for the over-fit gap.
     """
 
     candidate: Candidate

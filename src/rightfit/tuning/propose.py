@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from rightfit.records import Candidate, Dimension, Family, Trial
+from rightfit.records import Candidate, Dimension, Family
 
 GRID_POINTS = 3  # per range, as in Hastie et al. and the caret defaults
 TPE_WARMUP = 8
@@ -130,12 +130,3 @@ def unregularised(candidate: Candidate, family: Family) -> dict[str, Candidate]:
             found[name] = Candidate(family=candidate.family, params={**candidate.params, name: off},
                                     steps=candidate.steps)
     return found
-
-
-def utilities(trials: list[Trial], metric_name: str) -> dict[str, float]:
-    """Mean raw utility by candidate key over the finished trials at full fidelity."""
-    sums: dict[str, list[float]] = {}
-    for trial in trials:
-        if trial.state == "ok" and trial.fidelity == 1.0 and metric_name in trial.scores:
-            sums.setdefault(trial.candidate.key, []).append(trial.scores[metric_name])
-    return {key: sum(values) / len(values) for key, values in sums.items()}
