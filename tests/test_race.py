@@ -10,7 +10,7 @@ import rightfit as rf
 from rightfit.choose import ask, examine
 from rightfit.engines.inline import Inline
 from rightfit.store import Store
-from rightfit.tuning import lineup, race
+from rightfit.tuning import lineup, race, state
 from rightfit.tuning.board import difference
 from rightfit.tuning.clock import start
 
@@ -59,8 +59,8 @@ def test_every_regulariser_of_the_leader_is_measured_beside_it(tmp_path):
 
 
 def test_large_tables_start_on_a_share_of_the_rows(tmp_path, monkeypatch):
-    monkeypatch.setattr(race, "LARGE", 100)
-    monkeypatch.setattr(race, "RUNG_ROWS", 60)
+    monkeypatch.setattr(state, "LARGE", 100)
+    monkeypatch.setattr(state, "RUNG_ROWS", 60)
     racing, store, _ = raced(table(), tmp_path / "run")
     shares = {trial.fidelity for trial in store.trials()}
     assert racing.rung in shares and 1.0 in shares

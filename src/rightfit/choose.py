@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rightfit import cache
 from rightfit.question import Consent, Question, Watch, ask, examine, examine_meanwhile, remembered
 from rightfit.records import Decision, Need, asdict
 from rightfit.tuning.clock import Clock, start
@@ -30,11 +32,24 @@ def choose(source: Any, need: Need | None = None, *, out: str | Path | None = No
     need, watch = need or Need(), watch or _silent
     clock = start(need.budget_s)
     folder = Path(out) if out is not None else _scratch()
-    with _pool(need, folder) as pool:
-        question = ask(source, need, test, watch)
+    with _pool(need, folder) as pool, cache.at(folder / "cache"):
+        with _nothing_left_behind(folder):
+            question = ask(source, need, test, watch)
         done = run(question, folder, clock, pool, overwrite=overwrite, watch=watch,
                    consent=consent)
     return Choice(decision=done, folder=folder)
+
+
+@contextlib.contextmanager
+def _nothing_left_behind(folder: Path) -> Iterator[None]:
+    """Data that cannot be used leave no folder that was not there before."""
+    there = folder.exists()
+    try:
+        yield
+    except BaseException:
+        if not there:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 def _pool(need: Need, folder: Path) -> Any:
@@ -88,6 +103,7 @@ def run(question: Question, folder: Path, clock: Clock, pool: Any, *, overwrite:
         html.write(decision, folder, language=str(need.options.get("language", "en")))
         if not interrupted:
             verdict.keep(store, decision)
+            shutil.rmtree(folder / "cache", ignore_errors=True)
         return decision
 
 

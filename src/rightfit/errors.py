@@ -4,6 +4,7 @@
     ├── UsageError        (2)     a flag, a limit or a name that cannot be used
     │   └── UnknownName   (2)     a metric, family, check ... that does not exist; offers the closest one
     ├── DataError         (2)     the data cannot be used as they are
+    ├── Unavailable       (2)     something a model family needs is not here; says how to get it
     ├── PackageError      (2)     a package is damaged, unsafe, or of another version
     ├── Infeasible        (3)     no model meets every limit
     └── Interrupted       (4)     stopped early; the best model so far was delivered
@@ -45,6 +46,12 @@ class UnknownName(UsageError):
 
 class DataError(RightfitError, ValueError):
     """The data cannot be used as they are."""
+
+    exit_code = 2
+
+
+class Unavailable(RightfitError):
+    """What a model family needs, such as pretrained weights, is not here; the message says how to get it."""
 
     exit_code = 2
 

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from rightfit.data.table import Modality, Table
 from rightfit.records import Audit, Dataset, Finding, Need, Schema, Task, frozen
 from rightfit.tuning.clock import Clock
 
@@ -42,14 +43,12 @@ def ask(source: Any, need: Need, test: Any = None, watch: Watch | None = None) -
     task = understand(read.frame, read.schema, read.need or need, modality.name)
     _check(task, need)
     data = assemble.assemble(read.frame, read.schema, task)
-    held = None
-    if test is not None:
-        known = modality.read(test, need)
-        held = assemble.assemble(known.frame, read.schema, task)
+    raw = read.held if test is None else modality.read(test, need).frame
+    held = None if raw is None else assemble.assemble(raw, read.schema, task)
     if watch is not None:
         watch("read", {"rows": len(data), "columns": len(read.schema.features), "task": task, "origin": read.origin})
     return Question(need=need, task=task, data=data, fingerprint=audit.fingerprint(data), origin=read.origin,
-                    sample=_sample(read.frame, read.schema, need.seed), notes=tuple(read.findings), test=held)
+                    sample=_sample(read, modality, need.seed), notes=tuple(read.findings), test=held)
 
 
 def _check(task: Task, need: Need) -> None:
@@ -135,10 +134,10 @@ def _without(schema: Schema, gone: Mapping[str, str]) -> Schema:
                                 for c in schema.columns))
 
 
-def _sample(frame: Any, schema: Schema, seed: int) -> tuple[dict[str, Any], ...]:
-    """Raw records as a user would send them, for packaging, parity and latency: at most 64."""
+def _sample(read: Table, modality: Modality, seed: int) -> tuple[dict[str, Any], ...]:
+    """Raw records as a user would send them, for packaging, parity and latency; they need nothing from elsewhere."""
     import numpy as np
 
-    rows = np.sort(np.random.default_rng(seed).permutation(len(frame))[:64])
-    names = [c.name for c in schema.features]
-    return tuple(frame.iloc[rows][names].astype(object).to_dict("records"))
+    rows = np.sort(np.random.default_rng(seed).permutation(len(read.frame))[:modality.samples])
+    names = [c.name for c in read.schema.features]
+    return tuple(modality.portable(read.frame.iloc[rows][names].astype(object).to_dict("records")))

@@ -106,7 +106,8 @@ class Need:
     module:function. `at_least` / `at_most`: metric floors and ceilings, hard. `cost`: prices of errors: FN and FP,
     or "true>predicted" pairs. `problem` overrules what is inferred. `group`: rows of one group never stand on both
     sides of a split. `time`: rows are split in this column's order. `families` restricts, `steps` forces
-    treatments. A limit left None does not exist.
+    treatments. `weights`: files and folders of pretrained weights. `bring`: models of the user's own, written
+    scheme:name, which race like any other. A limit left None does not exist.
     """
 
     target: str | int | tuple[str | int, ...] | None = None
@@ -138,6 +139,8 @@ class Need:
     seed: int = 0
     workers: int | None = None
     licences: tuple[str, ...] = ()
+    weights: tuple[str, ...] = ()
+    bring: tuple[str, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -363,6 +366,11 @@ class Family:
     categorical, text, weights, imbalance, nonlinear, wide, noise. `seconds(task)` is a rough prior of one fit in
     seconds. `requires`: importable packages. `smoke`: params for a one-second fit. `xfail`: {conformance check:
     reason and removal condition}. `rank`: prior quality rank, lower is tried earlier.
+
+    `prepare` completes params before the race (where the pretrained weights lie) or raises Unavailable with what to
+    do. `untrained(params, task, data)` gives a model of the same cost with random weights, so that its limits are
+    measured before any training. `rung`: the share of the rows at which a first look tells enough; 1 for what is
+    quick to train. `scheme`: the family takes part only when the user brings a model of this scheme.
     """
 
     name: str
@@ -381,6 +389,10 @@ class Family:
     xfail: Mapping[str, str] = field(default_factory=dict)
     rank: int = 50
     baseline: bool = False
+    prepare: Callable[[Mapping[str, Any], Task, Need], Mapping[str, Any]] | None = None
+    untrained: Callable[[Mapping[str, Any], Task, Dataset], Model] | None = None
+    rung: float = 1.0
+    scheme: str = ""
 
 
 @frozen
@@ -428,6 +440,7 @@ class Trial:
     """One candidate tried on one fold at one fidelity (share of the training rows, 0..1].
 
     `scores`: metric values on the fold. `blob` names the stored out-of-fold predictions. `learned` as in Model.
+    `history`: the learning curve, where the model tells one (see `rightfit.trace`).
     """
 
     candidate: Candidate
@@ -441,6 +454,7 @@ class Trial:
     blob: str = ""
     error: str = ""
     seconds: float = 0.0
+    history: tuple[Mapping[str, float], ...] = ()
 
 
 @frozen
@@ -469,6 +483,24 @@ class Treatment:
     plan: Callable[[Audit, Task], Mapping[str, Any] | None]
     apply: Callable[[Dataset, Mapping[str, Any], int], Dataset]
     handles: str = ""
+    doc: str = ""
+
+
+@frozen
+class Compression:
+    """A compression step's SPEC: it makes a further candidate out of one that is trained.
+
+    `plan(candidate, family, task)` gives the params of every variant worth trying, none where it does not apply.
+    `apply(folder, meta, rows, task, params, seed)` changes the model's files in `folder`, as `Model.save` left them
+    with `meta`, and returns the new meta; `rows` are training rows (a Dataset) to calibrate on. `retrain(params)`
+    instead gives family params that do the step while training. `requires`: importable packages.
+    """
+
+    name: str
+    plan: Callable[[Candidate, Family, Task], tuple[Mapping[str, Any], ...]]
+    apply: Callable[..., dict[str, Any]] | None = None
+    retrain: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None
+    requires: tuple[str, ...] = ()
     doc: str = ""
 
 

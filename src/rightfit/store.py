@@ -28,7 +28,7 @@ import numpy as np
 from rightfit.errors import DataError, UsageError
 from rightfit.records import Candidate, Step, Trial, asdict
 
-FORMAT = 1
+FORMAT = 2
 LOCK = ".rightfit.lock"
 LEDGER = "ledger.sqlite"
 OUTPUTS = (LEDGER, f"{LEDGER}-wal", f"{LEDGER}-shm", f"{LEDGER}-journal", "blobs", "logs", "stage", "package",
@@ -40,7 +40,7 @@ CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS trials (key TEXT PRIMARY KEY, candidate TEXT NOT NULL, fold INTEGER NOT NULL,
     fidelity REAL NOT NULL, seed TEXT NOT NULL, state TEXT NOT NULL, scores TEXT NOT NULL, measured TEXT NOT NULL,
     learned TEXT NOT NULL, blob TEXT NOT NULL, blob_sha256 TEXT NOT NULL, error TEXT NOT NULL, seconds REAL NOT NULL,
-    finished REAL NOT NULL);
+    finished REAL NOT NULL, history TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS events (number INTEGER PRIMARY KEY AUTOINCREMENT, at REAL NOT NULL, kind TEXT NOT NULL,
     text TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS files (name TEXT PRIMARY KEY);
@@ -273,7 +273,8 @@ class Store:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
         row = (_key(trial.candidate, trial.fold, trial.fidelity, trial.seed), _json(trial.candidate), trial.fold,
                trial.fidelity, str(trial.seed), trial.state, _json(trial.scores), _json(trial.measured),
-               _json(trial.learned), trial.blob, digest, _text(trial.error), trial.seconds, time.time())
+               _json(trial.learned), trial.blob, digest, _text(trial.error), trial.seconds, time.time(),
+               _json(trial.history))
         with self._transaction() as db:
             db.execute(f"INSERT OR REPLACE INTO trials VALUES ({','.join('?' * len(row))})", row)
 
@@ -354,7 +355,7 @@ class Store:
         return bad
 
 
-_FIELDS = "candidate, fold, fidelity, seed, state, scores, measured, learned, blob, error, seconds"
+_FIELDS = "candidate, fold, fidelity, seed, state, scores, measured, learned, blob, error, seconds, history"
 
 
 def _connect(folder: Path) -> sqlite3.Connection:
@@ -405,9 +406,10 @@ def _key(candidate: Candidate, fold: int, fidelity: float, seed: int) -> str:
 
 
 def _trial(row: tuple[Any, ...]) -> Trial:
-    candidate, fold, fidelity, seed, state, scores, measured, learned, blob, error, seconds = row
+    candidate, fold, fidelity, seed, state, scores, measured, learned, blob, error, seconds, history = row
     content = json.loads(candidate)
     steps = tuple(Step(**step) for step in content["steps"])
     made = Candidate(family=content["family"], params=content["params"], steps=steps)
     return Trial(candidate=made, fold=fold, fidelity=fidelity, seed=int(seed), state=state, scores=json.loads(scores),
-                 measured=json.loads(measured), learned=json.loads(learned), blob=blob, error=error, seconds=seconds)
+                 measured=json.loads(measured), learned=json.loads(learned), blob=blob, error=error, seconds=seconds,
+                 history=tuple(json.loads(history)))

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from rightfit.data.identity import identities
 from rightfit.records import Audit, Check, Dataset, Finding, Need, Task
 from rightfit.registry import plugins
 
@@ -90,9 +91,10 @@ def fingerprint(data: Dataset) -> str:
 
     digest = hashlib.sha256()
     digest.update(repr([(c.name, c.kind, c.role) for c in data.schema.columns]).encode())
-    for name in data.X.columns:
+    frame = identities(data.X, data.schema)
+    for name in frame.columns:
         digest.update(str(name).encode())
-        values: Any = data.X[name]
+        values: Any = frame[name]
         if values.dtype == object:
             values = values.map(repr, na_action="ignore")
         digest.update(pd.util.hash_pandas_object(values, index=False).to_numpy().tobytes())

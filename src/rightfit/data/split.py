@@ -57,8 +57,9 @@ def duplicate_groups(data: Dataset) -> Rows | None:
     Copies that stand in different groups of `data.groups` join those groups.
     """
     from rightfit.data.checks._columns import row_hash
+    from rightfit.data.identity import identities
 
-    _, copies = np.unique(row_hash(data.X), return_inverse=True)
+    _, copies = np.unique(row_hash(identities(data.X, data.schema)), return_inverse=True)
     if len(data) - (copies.max() + 1 if len(copies) else 0) <= MANY_COPIES * len(data):
         return None
     if data.groups is None:

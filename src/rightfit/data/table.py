@@ -7,7 +7,7 @@ from dataclasses import field
 from typing import Any
 
 from rightfit.errors import DataError
-from rightfit.records import Finding, Need, Schema, frozen
+from rightfit.records import Dataset, Finding, Need, Schema, Task, frozen
 from rightfit.registry import plugin, plugins
 
 
@@ -17,7 +17,8 @@ class Table:
 
     `frame`: pandas DataFrame of raw values, one row per example. `origin`: format, path, encoding, separator, header
     and whatever else the reader decided, so that it can be shown. `need`: the need as it reads on these rows, where
-    the modality made rows of its own; None where it reads as it was asked.
+    the modality made rows of its own; None where it reads as it was asked. `held`: raw rows that the source itself
+    sets aside for testing. `origin["paths"]`: names of the rows where they are files.
     """
 
     frame: Any
@@ -25,19 +26,27 @@ class Table:
     findings: tuple[Finding, ...] = ()
     origin: Mapping[str, Any] = field(default_factory=dict)
     need: Need | None = None
+    held: Any = None
 
 
 @frozen
 class Modality:
     """A modality's SPEC: `claims(source, need) -> bool` and `read(source, need) -> Table`.
 
-    Of several that claim one source, the lowest `rank` reads it: the special before the general.
+    Of several that claim one source, the lowest `rank` reads it: the special before the general. `portable(records)`
+    makes raw records self-contained, so that a package can hold them; it holds at most `samples`. `example(problem,
+    n, seed, noise) -> (Dataset, Task)`: an easy problem for the conformance suite; `hard() -> {name: frame}`: rows
+    that every model of the modality must survive.
     """
 
     name: str
     claims: Callable[[Any, Need], bool]
     read: Callable[[Any, Need], Table]
     rank: int = 50
+    portable: Callable[[list[dict[str, Any]]], list[dict[str, Any]]] = list
+    samples: int = 64
+    example: Callable[..., tuple[Dataset, Task]] | None = None
+    hard: Callable[[], Mapping[str, Any]] | None = None
 
 
 @frozen

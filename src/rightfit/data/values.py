@@ -153,7 +153,17 @@ def parser(column: Column) -> Parser:
         return _boolean(column)
     if column.kind == "datetime":
         return _datetime(column)
-    return _text(column) if column.kind == "text" else _categorical(column)
+    if column.kind == "text":
+        return _text(column)
+    return _added(column) if column.kind not in ("categorical", "id") else _categorical(column)
+
+
+def _added(column: Column) -> Parser:
+    from rightfit.data.column_kinds import Kind
+    from rightfit.registry import plugin
+
+    kind: Kind = plugin("rightfit.data.column_kinds", column.kind, "kind")
+    return kind.parser(column)
 
 
 def _numeric(column: Column) -> Parser:

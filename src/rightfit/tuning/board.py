@@ -64,6 +64,7 @@ class Board:
     out: dict[str, str] = field(default_factory=dict)
     failed: dict[str, Trial] = field(default_factory=dict)
     pruned: set[str] = field(default_factory=set)
+    screened_out: set[str] = field(default_factory=set)
     ablations: set[str] = field(default_factory=set)
     _entries: dict[tuple[str, tuple[int, ...]], Entry] = field(default_factory=dict)
     _samples: dict[int, Any] = field(default_factory=dict)
@@ -78,8 +79,12 @@ class Board:
             self.failed[key] = trial
             self.out[key] = trial.error or trial.state
             return
-        for name, value in broken(self.task.limits, trial.measured).items():
-            self.out.setdefault(key, f"{name} of a fold's package was {value:.4g}, far over the limit")
+        untrained = trial.fold < 0
+        for name, value in broken(self.task.limits, trial.measured, SCREEN_SLACK if untrained else HINT_SLACK).items():
+            if untrained:
+                self.screened_out.add(key)
+            self.out.setdefault(key, f"not trained: {name} of the untrained network was {value:.4g}" if untrained else
+                                f"{name} of a fold's package was {value:.4g}, far over the limit")
 
     def has(self, key: str, fold: int, fidelity: float = 1.0) -> bool:
         """Whether this unit of work is finished."""
@@ -211,8 +216,20 @@ class Board:
         return value if self.metric.greater_is_better else -value
 
 
+def leader_of(board: Board) -> Entry | None:
+    """Best ranked entry still in the race among those with at least half of the folds that anyone has."""
+    inside = {key: entry for key, entry in board.entries().items() if key not in board.out}
+    families = {key: len(entry.folds) for key, entry in inside.items() if key != board.baseline}
+    most = max(families.values(), default=0)
+    for key, entry in inside.items():
+        if key == board.baseline or 2 * len(entry.folds) >= most:
+            return entry
+    return None
+
+
 SWEEPS = 20  # of backfitting; the cells are few
 HINT_SLACK = 2.0  # a hint measured beside other trials rejects only what is this far over
+SCREEN_SLACK = 1.5  # the same for a network that was not trained yet: a wrong yes costs training, a wrong no a model
 
 
 def _means(pairs: Iterable[tuple[Any, float]]) -> dict[Any, float]:
@@ -229,8 +246,8 @@ def crossfit(y: Any, pred: Any, lengths: list[int], metric: Metric, task: Task) 
     return rules.crossfit(y, pred, inner, metric, task), parts
 
 
-def broken(limits: tuple[Limit, ...], measured: Mapping[str, float]) -> dict[str, float]:
-    """Resource limits that a fold's package breaks beyond doubt: {name: value}.
+def broken(limits: tuple[Limit, ...], measured: Mapping[str, float], slack: float = 2.0) -> dict[str, float]:
+    """Resource limits that a package measured beside other work breaks beyond doubt: {name: value}.
 
     >>> broken((Limit(name="size_mib", limit=1.0, sense="at_most"),), {"size_mib": 9.0})
     {'size_mib': 9.0}
@@ -240,8 +257,8 @@ def broken(limits: tuple[Limit, ...], measured: Mapping[str, float]) -> dict[str
         value = measured.get(limit.name)
         if value is None:
             continue
-        slack = 1.0 if limit.name == "size_mib" else HINT_SLACK
-        if (value > limit.limit * slack) if limit.sense == "at_most" else (value < limit.limit / slack):
+        most = 1.0 if limit.name == "size_mib" else slack
+        if (value > limit.limit * most) if limit.sense == "at_most" else (value < limit.limit / most):
             found[limit.name] = value
     return found
 

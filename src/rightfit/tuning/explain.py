@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ import numpy as np
 from rightfit.metrics import base
 from rightfit.package.read import load
 from rightfit.records import Rule, revive
-from rightfit.tuning import stage as staging
+from rightfit.tuning.trial import opened
 
 ROWS = 2000
 REPEATS = 5
@@ -20,7 +19,7 @@ REPEATS = 5
 
 def importance(payload: Mapping[str, Any], deadline: float) -> dict[str, Any]:
     """Loss of the metric when a column of a fold's held-out rows is shuffled, largest first, with its spread."""
-    at = staging.read(Path(payload["stage"]))
+    at = opened(payload)
     model = load(payload["package"])
     rule = revive(Rule, payload["rule"])
     metric = base.find(at.task.metric, at.task.problem)

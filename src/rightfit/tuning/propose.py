@@ -90,7 +90,8 @@ def tpe(family: Family, seen: list[tuple[Candidate, float]], seed: int) -> Candi
                                                   distributions={n: axes[n] for n in inside}))
     asked = study.ask(axes)
     params = {name: _plain(value, family.space[name]) for name, value in asked.params.items()}
-    return Candidate(family=family.name, params={**family.defaults, **params})
+    best = max(seen, key=lambda item: item[1], default=None)
+    return Candidate(family=family.name, params={**(best[0].params if best else family.defaults), **params})
 
 
 def _distribution(dimension: Dimension) -> Any:

@@ -7,98 +7,34 @@ work wins. Nothing here depends on time except when to stop, so the same finishe
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from rightfit.engines.jobs import Job, Outcome
-from rightfit.records import Candidate, Need, Step, Trial, asdict, frozen
-from rightfit.tuning import propose
-from rightfit.tuning.board import Board, Entry, difference
-from rightfit.tuning.clock import Clock
-from rightfit.tuning.shortlist import Shortlist
+from rightfit.engines.jobs import Outcome
+from rightfit.records import Candidate, Step, Trial
+from rightfit.tuning import propose, screen
+from rightfit.tuning.board import Entry, difference, leader_of
+from rightfit.tuning.state import Race, Unit
+from rightfit.tuning.work import job_of
 
-RUNG_ROWS = 10_000  # rows of the first rung on large tables
-LARGE = 30_000
+__all__ = ["Race", "Unit", "crown", "job_of", "leader_of", "next_unit", "run"]
+
 KEEP = (8, 5, 4, 3)  # how many stay at most after fold 0, 1, 2, ... unless they cannot be told from the leader
 DOMINATED_T = 2.5
 TIED_T = 1.0
-SCREEN_SHARE = 0.4  # of the racing time, after which a first look must wait for the leaders' other folds
-SCREEN_LEAST = 4
 NOTABLE_T = 0.5  # a new leader by less than this is chance and does not prolong the search
 PATIENCE = 24  # proposals without a new leader after which the search is over
 SEARCHED_FAMILIES = 2
 BESIDE_FOLDS = 3
-SOFT_SHARE = 0.6  # of the time left, after which a fit stops with what it has, so that it can still be packaged
 LEAST_S = 1.5  # left for racing, below which no trial is started
-LAST_S = 4.0  # to deliver with while there is no model but the baseline
 CURVE_SHARES = (0.25, 0.5)
-
-
-@frozen
-class Unit:
-    """One piece of work."""
-
-    candidate: Candidate
-    fold: int
-    fidelity: float = 1.0
-
-    @property
-    def key(self) -> tuple[str, int, float]:
-        """What the board files it under."""
-        return self.candidate.key, self.fold, self.fidelity
-
-
-@dataclass(slots=True)
-class Race:
-    """Mutable state of one race; `watch(kind, fields)` hears what happens."""
-
-    need: Need
-    short: Shortlist
-    board: Board
-    clock: Clock
-    folder: Path
-    watch: Callable[[str, Mapping[str, Any]], None]
-    memory_mib: float
-    suspects: tuple[str, ...] = ()
-    running: dict[str, Unit] = field(default_factory=dict)
-    leader: str = ""
-    queue: Iterator[Candidate] | None = None
-    proposals: int = 0
-    since_leader: int = 0
-    extra: list[Candidate] = field(default_factory=list)
-
-    @property
-    def rung(self) -> float:
-        """The share of the rows of the first rung; 1 on tables that are not large."""
-        rows = len(self.board.stage.folds[0][0])
-        return 1.0 if rows <= LARGE else RUNG_ROWS / rows
-
-    @property
-    def late(self) -> bool:
-        """Whether the first looks have had their share of the time."""
-        looked = sum(1 for key in self.board.candidates if self.board.has(key, 0, self.rung))
-        return looked > SCREEN_LEAST and self.clock.spent > SCREEN_SHARE * (self.clock.budget_s - reserve(self))
-
-    @property
-    def empty(self) -> bool:
-        """Whether nothing but the baseline could be delivered yet."""
-        return self.leader in ("", self.board.baseline)
-
-
-def reserve(race: Race) -> float:
-    """Seconds kept back for refitting, packaging, proving and reporting the leader, at most 40 % of the budget."""
-    if race.empty:
-        return min(0.15 * race.clock.budget_s, LAST_S)
-    entry = race.board.entry(race.leader) if race.leader else None
-    refit = 1.5 * entry.measured.get("fit_s", 0.0) if entry else 0.0
-    return min(0.4 * race.clock.budget_s, 8.0 + 0.03 * race.clock.budget_s + refit)
 
 
 def run(race: Race, pool: Any, workers: int) -> None:
     """Race until nothing is left to try or the time for racing is over; results go to the board and the store."""
-    while (left := race.clock.left(reserve(race))) > 0:
+    race.workers = workers
+    while (left := race.clock.left(race.reserve)) > 0:
         while left > LEAST_S and len(race.running) < workers and (unit := next_unit(race)) is not None:
             job = job_of(race, unit, left)
             race.running[job.key] = unit
@@ -114,35 +50,22 @@ def run(race: Race, pool: Any, workers: int) -> None:
     race.running.clear()
 
 
-def job_of(race: Race, unit: Unit, left: float) -> Job:
-    """The unit as a job: a soft deadline, a hard one, a memory cap; fold 0 at full fidelity also makes a package."""
-    name = f"{unit.candidate.key}-{unit.fold}-{unit.fidelity:.3g}"
-    packs = unit.fold == 0 and unit.fidelity == 1.0
-    payload = {"stage": str(race.folder), "candidate": asdict(unit.candidate), "fold": unit.fold,
-               "fidelity": unit.fidelity, "seed": race.need.seed,
-               "blob": str(race.board.store.blob_path(name)),
-               "package": str(race.folder / "models" / unit.candidate.key) if packs else ""}
-    share = 0.3 if race.leader else 0.5
-    soft = max(0.8, min(SOFT_SHARE * left, max(10.0, share * race.clock.budget_s)))
-    return Job(key=name, function="rightfit.tuning.trial:run", payload=payload, soft_s=soft,
-               hard_s=max(min(soft + max(5.0, 0.2 * soft), left + 0.5), soft), memory_mib=race.memory_mib)
-
-
 def settle(race: Race, outcome: Outcome) -> None:
     """File an outcome, and see whether it makes a new leader."""
     unit = race.running.pop(outcome.key, None)
     if unit is None:
         return
     result = outcome.result or {}
+    blob = outcome.key if outcome.state == "ok" and not unit.screens else ""
     trial = Trial(candidate=unit.candidate, fold=unit.fold, fidelity=unit.fidelity, seed=race.need.seed,
                   state=outcome.state, measured={**result.get("measured", {}), "peak_mib": outcome.peak_mib},
-                  learned=result.get("learned", {}), blob=outcome.key if outcome.state == "ok" else "",
-                  error=outcome.error, seconds=outcome.seconds)
+                  learned=result.get("learned", {}), blob=blob,
+                  error=outcome.error, seconds=outcome.seconds, history=tuple(result.get("history", ())))
     race.board.store.record(trial)
     race.board.store.set_meta("spent_s", race.clock.spent)
     race.board.add(trial)
     crown(race)
-    race.watch("finished", {"trial": trial, "leader": race.leader, "left": race.clock.left(reserve(race))})
+    race.watch("finished", {"trial": trial, "leader": race.leader, "left": race.clock.left(race.reserve)})
 
 
 def crown(race: Race) -> None:
@@ -157,17 +80,6 @@ def crown(race: Race) -> None:
     provisional(race.folder, race.leader)
 
 
-def leader_of(board: Board) -> Entry | None:
-    """Best ranked entry still in the race among those with at least half of the folds that anyone has."""
-    inside = {key: entry for key, entry in board.entries().items() if key not in board.out}
-    families = {key: len(entry.folds) for key, entry in inside.items() if key != board.baseline}
-    most = max(families.values(), default=0)
-    for key, entry in inside.items():
-        if key == board.baseline or 2 * len(entry.folds) >= most:
-            return entry
-    return None
-
-
 def provisional(folder: Path, key: str) -> None:
     """Make the leader's fold package, below the stage `folder`, the one delivered if everything stops now."""
     from rightfit.package import write
@@ -179,20 +91,11 @@ def provisional(folder: Path, key: str) -> None:
 
 def next_unit(race: Race) -> Unit | None:
     """The next piece of work, or None when nothing is worth doing."""
-    for source in (_screen, _leakless, _treat, _promote, _propose, _ablate, _curve):
+    for source in (_screen, _leakless, _treat, _promote, screen.compressed, _propose, _ablate, _curve):
         unit = source(race)
         if unit is not None:
             return unit
     return None
-
-
-def _open(race: Race, unit: Unit) -> bool:
-    busy = {running.key for running in race.running.values()}
-    return unit.key not in busy and not race.board.has(*unit.key) and unit.candidate.key not in race.board.out
-
-
-def _enter(race: Race, candidate: Candidate) -> None:
-    race.board.candidates.setdefault(candidate.key, candidate)
 
 
 def _screen(race: Race) -> Unit | None:
@@ -204,11 +107,11 @@ def _screen(race: Race) -> Unit | None:
         return looks
     if race.rung == 1.0:
         return None
-    if not race.empty and looks is None and any(u.fidelity != 1.0 for u in race.running.values()):
+    if not race.empty and looks is None and any(u.fidelity != 1.0 and not u.screens for u in race.running.values()):
         return None
     for candidate in rung_survivors(race, final=_looks(race) is None):
         unit = Unit(candidate=candidate, fold=0)
-        if _open(race, unit):
+        if race.open(unit):
             return unit
     return None
 
@@ -220,18 +123,29 @@ def _ready(race: Race) -> bool:
 
 
 def _looks(race: Race) -> Unit | None:
-    for candidate in race.short.candidates:
+    """The next first look, after the measurement of the untrained network where there is one."""
+    for candidate in screen.entrants(race):
         unit = Unit(candidate=candidate, fold=0, fidelity=race.rung)
-        if _open(race, unit):
-            _enter(race, candidate)
+        if not race.open(unit):
+            continue
+        if screen.measured(race, candidate):
+            race.enter(candidate)
             return unit
-    return None
+        due = screen.unit(race, candidate)
+        if due is not None:
+            race.enter(candidate)
+            return due
+    spared = screen.nearest(race)
+    if spared is None:
+        return None
+    race.board.out.pop(spared.key, None)
+    return Unit(candidate=spared, fold=0, fidelity=race.rung)
 
 
 def rung_survivors(race: Race, final: bool) -> list[Candidate]:
     """The better half of the first rung, at least four, best first; `final`: the others are out."""
     scored = []
-    for candidate in race.short.candidates:
+    for candidate in screen.entrants(race):
         trial = race.board.trials.get((candidate.key, 0, race.rung))
         if trial is not None and trial.state == "ok":
             scored.append((race.board.quick_utility(trial), candidate.key, candidate))
@@ -274,7 +188,7 @@ def _promote(race: Race) -> Unit | None:
     for entry in waiting:
         for fold in range(len(race.board.stage.folds)):
             unit = Unit(candidate=entry.candidate, fold=fold)
-            if _open(race, unit):
+            if race.open(unit):
                 return unit
     return None
 
@@ -321,8 +235,8 @@ def _treat(race: Race) -> Unit | None:
     for step in race.short.treatments:
         candidate = Candidate(family=best.candidate.family, params=best.candidate.params, steps=(step,))
         unit = Unit(candidate=candidate, fold=0)
-        if _open(race, unit):
-            _enter(race, candidate)
+        if race.open(unit):
+            race.enter(candidate)
             return unit
     return None
 
@@ -340,8 +254,8 @@ def _propose(race: Race) -> Unit | None:
         race.since_leader += 1
         race.board.store.set_meta("search", [race.proposals, race.since_leader])
         unit = Unit(candidate=candidate, fold=0)
-        if _open(race, unit):
-            _enter(race, candidate)
+        if race.open(unit):
+            race.enter(candidate)
             return unit
     return None
 
@@ -394,6 +308,6 @@ def _curve(race: Race) -> Unit | None:
     for share in CURVE_SHARES:
         for fold in best.folds[:BESIDE_FOLDS]:
             unit = Unit(candidate=best.candidate, fold=fold, fidelity=share)
-            if _open(race, unit):
+            if race.open(unit):
                 return unit
     return None

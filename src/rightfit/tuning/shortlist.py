@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from rightfit import registry
-from rightfit.errors import UnknownName
+from rightfit.errors import Unavailable, UnknownName
 from rightfit.records import Audit, Candidate, Family, Need, Step, Task, frozen
 
 
@@ -28,7 +29,7 @@ def obstacle(family: Family, task: Task, need: Need) -> str:
     missing = [name for name in family.requires if importlib.util.find_spec(name) is None]
     if missing:
         return f"it needs {', '.join(missing)}, which is not installed: pip install 'rightfit[all]'"
-    if need.families and family.name not in need.families and not family.baseline:
+    if need.families and family.name not in need.families and not family.baseline and not family.scheme:
         return "it is not among the families asked for"
     if need.licences and family.facts.licence not in need.licences:
         return f"its licence {family.facts.licence} is not among those allowed"
@@ -37,7 +38,13 @@ def obstacle(family: Family, task: Task, need: Need) -> str:
 
 def of_modality(modality: str, need: Need) -> dict[str, Family]:
     """The families of a modality by name. Raises UnknownName when the need asks for one that does not exist."""
-    known = {n: f for n, f in registry.plugins("rightfit.models").items() if f.modality == modality}
+    schemes = {entry.partition(":")[0] for entry in need.bring}
+    known = {n: f for n, f in registry.plugins("rightfit.models").items()
+             if f.modality == modality and (not f.scheme or f.scheme in schemes)}
+    lost = sorted(schemes - {f.scheme for f in known.values()})
+    if lost:
+        raise UnknownName("scheme", lost[0], {f.scheme for f in registry.plugins("rightfit.models").values()
+                                              if f.scheme and f.modality == modality})
     for name in need.families:
         if name not in known:
             raise UnknownName("family", name, known)
@@ -50,15 +57,39 @@ def shortlist(task: Task, audit: Audit, need: Need) -> Shortlist:
     reasons = {name: obstacle(family, task, need) for name, family in known.items()}
     fit = sorted((f for f in known.values() if not reasons[f.name]), key=lambda f: (f.rank, f.name))
     baseline = next(f for f in fit if f.baseline)
-    racing = [f for f in fit if not f.baseline]
+    racing = [f for f in fit if not f.baseline and not f.scheme]
     # The quickest goes first, so that there is soon something better than the baseline to deliver.
     quickest = min(racing, key=lambda f: f.seconds(task), default=None)
     racing.sort(key=lambda f: f is not quickest)
-    defaults = [Candidate(family=f.name, params=dict(f.defaults)) for f in racing]
-    variants = [Candidate(family=f.name, params={**f.defaults, **v}) for f in racing for v in f.variants]
-    return Shortlist(candidates=(*defaults, *variants), families={f.name: f for f in fit},
+    wishes = [*_brought(fit, need), *((f, f.defaults) for f in racing),
+              *((f, {**f.defaults, **v}) for f in racing for v in f.variants)]
+    rejected = {n: r for n, r in reasons.items() if r}
+    found = {c.key: c for f, params in wishes if (c := _prepared(f, params, task, need, rejected)) is not None}
+    return Shortlist(candidates=tuple(found.values()), families={f.name: f for f in fit},
                      baseline=Candidate(family=baseline.name, params=dict(baseline.defaults)),
-                     rejected={n: r for n, r in reasons.items() if r}, treatments=planned(audit, task))
+                     rejected=rejected, treatments=planned(audit, task))
+
+
+def _brought(families: list[Family], need: Need) -> Iterator[tuple[Family, Mapping[str, Any]]]:
+    """The user's own models go first: {scheme}:{source}, where a family of that scheme can take part."""
+    for entry in need.bring:
+        scheme, _, source = entry.partition(":")
+        yield from ((f, {**f.defaults, "source": source}) for f in families if f.scheme == scheme)
+
+
+def _prepared(family: Family, params: Mapping[str, Any], task: Task, need: Need,
+              rejected: dict[str, str]) -> Candidate | None:
+    """The candidate with everything it needs, or None with its reason in `rejected`."""
+    candidate = Candidate(family=family.name, params=dict(params))
+    if family.prepare is None:
+        return candidate
+    try:
+        return Candidate(family=family.name, params=dict(family.prepare(params, task, need)))
+    except Unavailable as error:
+        differs = {k: v for k, v in params.items() if family.defaults.get(k) != v}
+        told = ", ".join(f"{k}={v}" for k, v in differs.items())
+        rejected[f"{family.name} ({told})" if told else family.name] = str(error)
+        return None
 
 
 def planned(audit: Audit, task: Task) -> tuple[Step, ...]:

@@ -6,18 +6,21 @@ Every function here takes a JSON payload and a deadline and returns a JSON resul
 from __future__ import annotations
 
 import hashlib
+import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rightfit import registry
+from rightfit import cache, registry, trace
 from rightfit.errors import RightfitError
 from rightfit.records import Candidate, Dataset, Model, Rule, Task, revive
 from rightfit.store import write_arrays
 from rightfit.tuning import stage as staging
+from rightfit.tuning import steps
 
 TRAIN_SAMPLE = 3000  # rows on which the over-fit gap is measured
+SCREEN_ROWS = 64  # for an untrained model to take its shapes from
 
 
 class InvalidPrediction(RightfitError):
@@ -34,13 +37,15 @@ def seed_of(*parts: object) -> int:
 
 
 def fit(candidate: Candidate, data: Dataset, task: Task, *, seed: int, deadline: float) -> Model:
-    """Apply the candidate's treatments to the training rows, build its family and fit it."""
-    for step in candidate.steps:
+    """Apply the candidate's treatments to the training rows, build its family, fit it, and compress the result."""
+    before, after = steps.divided(candidate.steps)
+    treated, params = data, steps.retrained(candidate.params, after)
+    for step in before:
         treatment = registry.plugin("rightfit.data.treatments", step.name, "treatment")
-        data = treatment.apply(data, step.params, seed)
+        treated = treatment.apply(treated, step.params, seed)
     family = registry.plugin("rightfit.models", candidate.family, "family")
-    model: Model = family.build(candidate.params, task)
-    return model.fit(data, seed=seed, deadline=deadline)
+    model: Model = family.build(params, task)
+    return steps.finished(model.fit(treated, seed=seed, deadline=deadline), after, data, task, seed)
 
 
 def checked(pred: Any, rows: int, task: Task) -> Any:
@@ -69,33 +74,76 @@ def subsample(rows: Any, share: float, seed: int, ordered: bool) -> Any:
     return np.sort(np.random.default_rng(seed).permutation(rows)[:keep])
 
 
+def opened(payload: Mapping[str, Any]) -> staging.Stage:
+    """The run's stage; from now on this process shares the run's cache. A job has a process to itself."""
+    folder = Path(payload["stage"])
+    cache.use(folder.parent / "cache")
+    return staging.read(folder)
+
+
 def run(payload: Mapping[str, Any], deadline: float) -> dict[str, Any]:
     """One candidate on one fold; out-of-fold predictions go to `blob`, the fold's package to `package` when named."""
     import numpy as np
 
-    at = staging.read(Path(payload["stage"]))
+    at = opened(payload)
     candidate = revive(Candidate, payload["candidate"])
     train, valid = at.folds[payload["fold"]]
     train = subsample(train, payload["fidelity"], seed_of(payload["seed"], payload["fold"]), at.data.time is not None)
     data = at.data.take(train)
     seed = seed_of(payload["seed"], candidate.key, payload["fold"])
     started = time.monotonic()
-    model = fit(candidate, data, at.task, seed=seed, deadline=deadline)
+    with trace.collecting() as history:
+        model = _reused(payload, candidate, data, at, seed) or fit(candidate, data, at.task, seed=seed,
+                                                                   deadline=deadline)
     fitted = time.monotonic() - started
     held = at.data.X.iloc[valid].reset_index(drop=True)
     pred = checked(model.predict(held), len(valid), at.task)
     some = np.sort(np.random.default_rng(seed).permutation(len(data))[:TRAIN_SAMPLE])
     seen = checked(model.predict(data.X.iloc[some].reset_index(drop=True)), len(some), at.task)
     write_arrays(Path(payload["blob"]), rows=valid, pred=pred, train_rows=train[some], train_pred=seen)
-    measured = {"fit_s": fitted, "predict_s": time.monotonic() - started - fitted, "train_rows": float(len(train))}
+    measured = {"fit_s": fitted + payload.get("source_fit_s", 0.0),
+                "predict_s": time.monotonic() - started - fitted, "train_rows": float(len(train))}
     if payload.get("package"):
         measured |= pack(model, Path(payload["package"]), candidate, at, Rule())
-    return {"measured": measured, "learned": model.learned}
+    return {"measured": measured, "learned": model.learned, "history": history}
+
+
+def _reused(payload: Mapping[str, Any], candidate: Candidate, data: Dataset, at: staging.Stage,
+            seed: int) -> Model | None:
+    """The compressed model made from the package that the uncompressed one left of the same fold, if it did."""
+    after = steps.divided(candidate.steps)[1]
+    source = Path(payload.get("source") or "")
+    if not after or not payload.get("source") or not (source / "manifest.json").exists():
+        return None
+    if steps.retrained(candidate.params, after) != dict(candidate.params):
+        return None
+    return steps.of_package(source, after, data, at.task, seed)
+
+
+def screen(payload: Mapping[str, Any], deadline: float) -> dict[str, Any]:
+    """The package of an untrained model, measured: what training cannot change is known before any training.
+
+    `thorough` measures in a fresh process, memory and throughput too.
+    """
+    at = opened(payload)
+    candidate = revive(Candidate, payload["candidate"])
+    family = registry.plugin("rightfit.models", candidate.family, "family")
+    started = time.monotonic()
+    few = at.data.take(at.folds[0][0][:SCREEN_ROWS])
+    model = family.untrained(steps.retrained(candidate.params, steps.divided(candidate.steps)[1]), at.task, few)
+    folder = Path(payload["package"])
+    found = pack(model, folder, candidate, at, Rule())
+    if payload.get("thorough"):
+        from rightfit.package.probe import probe
+
+        found |= {name: float(value) for name, value in probe(folder, repeats=3).items()}
+    shutil.rmtree(folder, ignore_errors=True)
+    return {"measured": {**found, "screen_s": time.monotonic() - started}}
 
 
 def refit(payload: Mapping[str, Any], deadline: float) -> dict[str, Any]:
     """The candidate on all rows, written as a package."""
-    at = staging.read(Path(payload["stage"]))
+    at = opened(payload)
     candidate = revive(Candidate, payload["candidate"])
     seed = seed_of(payload["seed"], candidate.key, "all")
     started = time.monotonic()

@@ -1,0 +1,96 @@
+"""The state of a race: who takes part, what is running, what was found, and how much time is left."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rightfit.records import Candidate, Need, frozen
+from rightfit.tuning.board import Board
+from rightfit.tuning.clock import Clock
+from rightfit.tuning.shortlist import Shortlist
+
+RUNG_ROWS = 10_000  # rows of the first rung on large tables
+LARGE = 30_000
+SCREEN_SHARE = 0.4  # of the racing time, after which a first look must wait for the leaders' other folds
+SCREEN_LEAST = 4
+SCREEN = -1  # the "fold" on which nothing is trained
+RUNG_LEAST = 1000  # rows of a first look at least
+LAST_S = 4.0  # to deliver with while there is no model but the baseline
+
+
+@frozen
+class Unit:
+    """One piece of work."""
+
+    candidate: Candidate
+    fold: int
+    fidelity: float = 1.0
+
+    @property
+    def key(self) -> tuple[str, int, float]:
+        """What the board files it under."""
+        return self.candidate.key, self.fold, self.fidelity
+
+    @property
+    def screens(self) -> bool:
+        """Whether only an untrained model is built and measured."""
+        return self.fold == SCREEN
+
+
+@dataclass(slots=True)
+class Race:
+    """Mutable state of one race; `watch(kind, fields)` hears what happens."""
+
+    need: Need
+    short: Shortlist
+    board: Board
+    clock: Clock
+    folder: Path
+    watch: Callable[[str, Mapping[str, Any]], None]
+    memory_mib: float
+    suspects: tuple[str, ...] = ()
+    running: dict[str, Unit] = field(default_factory=dict)
+    leader: str = ""
+    workers: int = 1
+    queue: Iterator[Candidate] | None = None
+    proposals: int = 0
+    since_leader: int = 0
+
+    @property
+    def rung(self) -> float:
+        """The share of the rows of the first rung; 1 where rows are few, or not many and quick to train on."""
+        rows = len(self.board.stage.folds[0][0])
+        enough = max(min((f.rung for f in self.short.families.values()), default=1.0), RUNG_LEAST / rows)
+        return min(1.0 if rows <= LARGE else RUNG_ROWS / rows, enough, 1.0)
+
+    @property
+    def late(self) -> bool:
+        """Whether the first looks have had their share of the time."""
+        looked = sum(1 for key in self.board.candidates if self.board.has(key, 0, self.rung))
+        return looked > SCREEN_LEAST and self.clock.spent > SCREEN_SHARE * (self.clock.budget_s - self.reserve)
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing but the baseline could be delivered yet."""
+        return self.leader in ("", self.board.baseline)
+
+    @property
+    def reserve(self) -> float:
+        """Seconds kept back for refitting, packaging, proving and reporting the leader, at most 40 % of the budget."""
+        if self.empty:
+            return min(0.15 * self.clock.budget_s, LAST_S)
+        entry = self.board.entry(self.leader) if self.leader else None
+        refit = 1.5 * entry.measured.get("fit_s", 0.0) if entry else 0.0
+        return min(0.4 * self.clock.budget_s, 8.0 + 0.03 * self.clock.budget_s + refit)
+
+    def open(self, unit: Unit) -> bool:
+        """Whether a unit of work is neither done nor running, and its candidate still in the race."""
+        busy = {running.key for running in self.running.values()}
+        return unit.key not in busy and not self.board.has(*unit.key) and unit.candidate.key not in self.board.out
+
+    def enter(self, candidate: Candidate) -> None:
+        """A candidate joins the race."""
+        self.board.candidates.setdefault(candidate.key, candidate)
