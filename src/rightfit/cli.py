@@ -16,7 +16,9 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_
                   help="Which model should I use for this task, on this data, within these limits?")
 
 Text = str | None
-Data = Annotated[str, typer.Argument(help="A file, or a SQLAlchemy URL such as sqlite:///shop.db::orders")]
+Data = Annotated[str, typer.Argument(help="A file, a folder or zip of pictures or texts, or a SQLAlchemy URL such as "
+                                         "sqlite:///shop.db::orders")]
+Modality = Annotated[Text, typer.Option(help="Overrule what the data are: tabular, text, image or sequence")]
 Target = Annotated[Text, typer.Option(help="Target column: name or position; several separated by commas")]
 Json = Annotated[bool, typer.Option("--json", help="Print decision.json on stdout and nothing else there")]
 
@@ -78,6 +80,7 @@ def choose(
     budget: Annotated[str, typer.Option(help="Wall time for everything, e.g. 10m")] = "5m",
     out: Annotated[Text, typer.Option(help="Run folder; the same command resumes it")] = None,
     test: Annotated[Text, typer.Option(help="Rows used only for the final check")] = None,
+    modality: Modality = None,
     problem: Annotated[Text, typer.Option(help="Overrule: binary, multiclass, multilabel, regression")] = None,
     positive: Annotated[Text, typer.Option(help="The positive class of a binary target")] = None,
     delimiter: Annotated[Text, typer.Option(help="Separates the labels of a multilabel target")] = None,
@@ -90,6 +93,8 @@ def choose(
     missing: Annotated[list[str] | None, typer.Option(help="A text that means missing, e.g. -999")] = None,
     kind: Annotated[list[str] | None, typer.Option(help="Overrule a column's kind, e.g. zip=categorical")] = None,
     family: Annotated[Text, typer.Option(help="Only these model families, separated by commas")] = None,
+    weights: Annotated[list[str] | None, typer.Option(help="A file or folder of pretrained weights")] = None,
+    bring: Annotated[list[str] | None, typer.Option(help="A model of yours, scheme:name, e.g. timm:resnet18")] = None,
     search: Annotated[str, typer.Option(help="auto, grid, random or tpe")] = "auto",
     folds: Annotated[int | None, typer.Option(help="Cross-validation folds")] = None,
     proposals: Annotated[int | None, typer.Option(help="End the search after so many points; default: by time")] = None,
@@ -100,7 +105,7 @@ def choose(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Start the run folder anew")] = False,
     as_json: Json = False,
 ) -> None:
-    """Choose, prove and deliver the model for a table."""
+    """Choose, prove and deliver the model for a table, pictures or texts."""
     from typing import get_args
 
     from rightfit.errors import UnknownName
@@ -114,12 +119,19 @@ def choose(
         target=(_position(named[0]) if len(named) == 1 else named) if named else None, metric=metric,
         at_least=pairs(at_least, "at-least"), at_most=pairs(at_most, "at-most"), cost=pairs(cost, "cost"),
         max_latency=max_latency, max_memory=max_memory, max_size=max_size, throughput=throughput, budget=budget,
-        problem=problem, positive=positive, delimiter=delimiter, group=group, time=time, horizon=horizon,  # type: ignore[arg-type]
+        modality=_modality(modality), problem=problem, positive=positive, delimiter=delimiter, group=group, time=time, horizon=horizon,  # type: ignore[arg-type]
         drop=several(drop), keep=several(keep), drop_leaks=drop_leaks, missing=tuple(missing or ()),
         kinds=_kinds(kind), families=several(family), search=search,  # type: ignore[arg-type]
         folds=folds, proposals=proposals, seed=seed, workers=workers,
-        licences=several(licences), options={"language": _language(language), "command": _command()})
+        licences=several(licences), weights=tuple(weights or ()), bring=tuple(bring or ()),
+        options={"language": _language(language), "command": _command()})
     raise SystemExit(_choose(data, need, Path(out) if out else _fresh(), test, overwrite, as_json))
+
+
+def _modality(asked: str | None) -> str | None:
+    from rightfit.registry import plugin
+
+    return None if asked is None else str(plugin("rightfit.data.modalities", asked, "modality").name)
 
 
 def _position(text: str) -> str | int:
@@ -169,15 +181,20 @@ def _choose(data: str, need: Any, out: Path, test: str | None, overwrite: bool, 
 @app.command()
 def audit(data: Data, target: Target = None, test: Annotated[Text, typer.Option(help="Another file, compared")] = None,
           group: Annotated[Text, typer.Option(help="Group column")] = None,
-          time: Annotated[Text, typer.Option(help="Time column")] = None, as_json: Json = False) -> None:
+          time: Annotated[Text, typer.Option(help="Time column")] = None, modality: Modality = None,
+          as_json: Json = False) -> None:
     """Say what is wrong with the data, and what would follow from it."""
-    from rightfit import progress
+    import tempfile
+
+    from rightfit import cache, progress
     from rightfit.choose import ask, examine
     from rightfit.records import Need, asdict
 
     named = several(target)
-    need = Need(target=(_position(named[0]) if len(named) == 1 else named) if named else None, group=group, time=time)
-    question = examine(ask(data, need, test))
+    need = Need(target=(_position(named[0]) if len(named) == 1 else named) if named else None, group=group, time=time,
+                modality=_modality(modality))
+    with tempfile.TemporaryDirectory(prefix="rightfit-") as folder, cache.at(folder):
+        question = examine(ask(data, need, test))
     if as_json:
         print(json.dumps({"task": asdict(question.task), "audit": asdict(question.audit)}, ensure_ascii=False))
     else:

@@ -74,26 +74,30 @@ def light(path: Path, features: set[str]) -> Rows | None:
         return None
 
 
-def _read(model: LoadedModel, source: str | Path) -> Any:
-    """The raw rows of any source, read as the training data were; the header is known from the schema."""
+def _read(model: LoadedModel, source: str | Path) -> tuple[Any, list[str] | None]:
+    """The raw rows of any source, read as the training data were, and their names where they are files."""
     from rightfit.data import readers
     from rightfit.data.table import pick
 
     numbered = all(column.name.isdigit() for column in model.schema.features)
     need = Need(modality=model.task.modality, options={} if numbered else {"header": True})
     if readers.find(source) is not None:
-        return readers.read(source, need)[0]
-    return pick(source, need).read(source, need).frame
+        frame = readers.read(source, need)[0]
+        if {column.name for column in model.schema.features} <= set(frame.columns):
+            return frame, None
+    table = pick(source, need).read(source, need)
+    return table.frame, table.origin.get("paths")
 
 
-def _values(model: LoadedModel, source: str | Path) -> Any:
+def _values(model: LoadedModel, source: str | Path) -> tuple[Any, list[str] | None]:
     rows = light(Path(source), {column.name for column in model.schema.features}) if "://" not in str(source) else None
     if rows is not None:
         try:
-            return model.values(rows)
+            return model.values(rows), None
         except DataError:
             pass  # the full reader says in which row
-    return model.values(_read(model, source))
+    frame, paths = _read(model, source)
+    return model.values(frame), paths
 
 
 def columns(model: LoadedModel, values: Any) -> dict[str, list[Any]]:
@@ -150,7 +154,7 @@ def _replacing(path: Path) -> Iterator[IO[bytes]]:
 
 
 def predict(package_path: str | Path, data_path: str | Path, out_path: str | Path) -> int:
-    """Predict every row of a file or database table and write CSV or Parquet by extension; returns the number of rows.
+    """Predict every row of a source and write CSV or Parquet by extension; returns the number of rows.
 
     Small plain CSV and JSON-lines files take a path without pandas that gives the same result. The output is complete
     or not there. Raises PackageError, DataError for rows that break the schema, UsageError for the output.
@@ -162,7 +166,8 @@ def predict(package_path: str | Path, data_path: str | Path, out_path: str | Pat
         raise UsageError(f"the output must be a file in an existing folder; got out={str(out)!r}, "
                          "create the folder first.")
     model = load(package_path)
-    values = _values(model, data_path)
+    values, paths = _values(model, data_path)
+    named = {} if paths is None else {"path": list(paths)}
     with _replacing(out) as file:
-        _WRITERS[out.suffix.lower()](columns(model, values), file)
+        _WRITERS[out.suffix.lower()]({**named, **columns(model, values)}, file)
     return len(values)
