@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 from rightfit.data.table import Reader, shown
@@ -25,6 +26,9 @@ def read(source: Any, need: Need | None = None) -> tuple[Any, dict[str, Any]]:
     `need.options` may fix what is otherwise detected: encoding, separator, header (True or False), sheet.
     Raises DataError for what cannot be read, UsageError for a URL or an option that cannot be used.
     """
+    held = _looked.pop("last", None)
+    if held is not None and held[0] == _state(source, need or Need()):
+        return held[1], held[2]
     reader = find(source)
     if reader is None:
         raise DataError(f"the data must be a file, a database URL or a frame; got source={shown(source)}.")
@@ -34,6 +38,27 @@ def read(source: Any, need: Need | None = None) -> tuple[Any, dict[str, Any]]:
         raise DataError(f"the data must hold at least one row; got rows=0 and {frame.shape[1]} columns in "
                         f"{shown(source)}.")
     return frame.reset_index(drop=True), {"format": reader.name, **origin}
+
+
+_looked: dict[str, tuple[tuple[Any, ...], Any, dict[str, Any]]] = {}
+
+
+def look(source: Any, need: Need) -> Any:
+    """The raw rows, as `read` gives them, to decide who is to read them; the next `read` of the same does not read
+    again. Rows of frames in memory are not kept. Raises as `read`.
+    """
+    _looked.clear()
+    frame, origin = read(source, need)
+    if isinstance(source, str | Path):
+        _looked["last"] = _state(source, need), frame, dict(origin)
+    return frame
+
+
+def _state(source: Any, need: Need) -> tuple[Any, ...]:
+    path = Path(source).expanduser() if isinstance(source, str | Path) and "://" not in str(source) else None
+    seen = path.stat() if path is not None and path.is_file() else None
+    return (str(source) if isinstance(source, str | Path) else None, seen and seen.st_mtime_ns, seen and seen.st_size,
+            repr(sorted(need.options.items(), key=lambda pair: pair[0])))
 
 
 def names(given: list[Any]) -> list[str]:

@@ -98,10 +98,11 @@ def encoding(seen: Scan, path: Path, given: str | None) -> str:
         raise DataError(f"the data file must be text or a known table format; got path={str(path)!r} with binary "
                         f"content, "
                         "convert it or name its format by the suffix.")
-    return "utf-8" if seen.utf8 else _legacy(seen.beyond or seen.head)
+    return "utf-8" if seen.utf8 else legacy(seen.beyond or seen.head)
 
 
-def _legacy(sample: bytes) -> str:
+def legacy(sample: bytes) -> str:
+    """The likely encoding of bytes that are not UTF-8, from lines beyond ASCII."""
     runs = re.findall(rb"[\x80-\xff]+", sample)
     total = sum(map(len, runs))
     paired = sum(len(run) for run in runs if len(run) % 2 == 0)
