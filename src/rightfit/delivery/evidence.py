@@ -55,7 +55,7 @@ def gather(question: Any, racing: Race, delivery: Delivery, bench: Bench,
         "questions": list(task.questions), "reasons": dict(task.reasons), "command": racing.need.options.get("command"),
         "data": str(question.origin.get("path", "")), "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "higher_is_better": board.metric.greater_is_better, "package": str(bench.package),
-        "refitted": delivery.refitted}
+        "refitted": delivery.refitted, "stages": stages(board)}
     if entry is None:
         return dict(plain({k: v for k, v in found.items() if v is not None}))
     y = question.data.y[entry.rows]
@@ -65,7 +65,8 @@ def gather(question: Any, racing: Race, delivery: Delivery, bench: Bench,
     valid = sign * entry.utility
     found["overfit"] = {"train": entry.train, "valid": valid, "gap": sign * (entry.train - valid)}
     found["regularisers"] = regularisers(board, racing, entry)
-    found["importance"] = importance(bench, entry)
+    found["importance"] = importance(bench, entry) if task.features > 1 else []
+    found["training"] = training(board, entry)
     found["learning_curve"] = learning_curve(board, entry)
     found["without_leaks"] = without_leaks(board, racing)
     if question.test is not None:
@@ -180,7 +181,7 @@ def learning_curve(board: Board, entry: Entry) -> list[dict[str, Any]]:
     sign = 1.0 if board.metric.greater_is_better else -1.0
     by_share: dict[float, dict[int, Any]] = {}
     for (key, fold, share), trial in board.trials.items():
-        if key == entry.candidate.key and trial.state == "ok":
+        if key == entry.candidate.key and trial.state == "ok" and fold >= 0:
             by_share.setdefault(share, {})[fold] = trial
     common = set.intersection(*(set(folds) for folds in by_share.values())) if by_share else set()
     if len(by_share) < 2 or not common:
@@ -194,6 +195,26 @@ def learning_curve(board: Board, entry: Entry) -> list[dict[str, Any]]:
         found.append({"rows": rows, "value": mean, "low": None if half is None else mean - half,
                       "high": None if half is None else mean + half})
     return found
+
+
+def training(board: Board, entry: Entry) -> list[dict[str, Any]]:
+    """The epochs of the chosen model on its folds."""
+    return [{"fold": fold + 1, **point} for fold in entry.folds
+            for point in board.trials[entry.candidate.key, fold, 1.0].history]
+
+
+def stages(board: Board) -> list[dict[str, Any]]:
+    """What each stage of the race took in, what did not survive it, and the seconds of all processes it cost."""
+    taken: dict[str, set[str]] = {}
+    seconds: dict[str, float] = {}
+    for (key, fold, share), trial in board.trials.items():
+        name = "beside" if key in board.ablations else "untrained" if fold < 0 else "look" if share < 1 else "folds"
+        taken.setdefault(name, set()).add(key)
+        seconds[name] = seconds.get(name, 0.0) + trial.seconds
+    lost = {"untrained": board.screened_out, "look": taken.get("look", set()) - taken.get("folds", set()),
+            "folds": {key for key in taken.get("folds", set()) if key in board.out}, "beside": set()}
+    return [{"name": name, "candidates": len(taken[name]), "removed": len(taken[name] & lost[name]),
+             "seconds": seconds[name]} for name in ("untrained", "look", "folds", "beside") if name in taken]
 
 
 def final_check(question: Any, delivery: Delivery, board: Board, bench: Bench,

@@ -103,6 +103,9 @@ def _row(board: Board, key: str, by_key: Mapping[str, Contender], delivery: Deli
         row |= {"state": failed.state, "error": failed.error or failed.state}
     elif key not in by_key:
         row |= {"state": "pruned", "error": board.out.get(key, "fewer folds than the finalists when time was up")}
+    screened = board.trials.get((key, -1, 0.0))
+    if screened is not None:
+        row |= {name: screened.measured.get(name) for name in SHOWN}
     if entry is not None:
         measured = {**entry.measured, **(by_key[key].measured if key in by_key else {})}
         row |= {name: measured.get(name) for name in SHOWN}

@@ -206,6 +206,28 @@ def learning(rows: Sequence[Mapping[str, Any]], words: Words) -> Markup:
     return drawing(HALF, TALL, words["title"], words["desc"], *parts)
 
 
+def epochs(rows: Sequence[Mapping[str, Any]], value: str, words: Words) -> Markup:
+    """A figure of every epoch, one line for each fold."""
+    lines: dict[float, list[tuple[float, float]]] = {}
+    for row in rows:
+        fold, epoch, height = number(row.get("fold")), number(row.get("epoch")), number(row.get(value))
+        if fold is not None and epoch is not None and height is not None:
+            lines.setdefault(fold, []).append((epoch, height))
+    points = [point for line in lines.values() for point in line]
+    if len(points) < 2:
+        return _EMPTY
+    x = axis([epoch for epoch, _ in points], 58, HALF - 12, pad=0.03)
+    y = axis([height for _, height in points], TALL - 44, 28)
+    if x is None or y is None:
+        return _EMPTY
+    parts = [*frame(x, y, words["x"], words["y"])]
+    for fold, line in sorted(lines.items()):
+        parts.append(element("path", class_="line", d=_path(sorted(line), x, y)))
+        parts += [element("circle", element("title", f"{fold:.0f}: {epoch:g}, {show(height)}"), class_="point",
+                          cx=x.at(epoch), cy=y.at(height), r=3) for epoch, height in line]
+    return drawing(HALF, TALL, words["title"], words["desc"], *parts)
+
+
 def dumbbell(train: float, valid: float, words: Words) -> Markup:
     """The metric on training and on held-out rows on one line; the distance is the over-fit gap."""
     x = axis([train, valid], 60, HALF - 60, pad=0.25)

@@ -11,6 +11,8 @@ Lists may be NumPy arrays. Rates are shares 0..1. `low`/`high` are ends of a 95 
     learning_curve [{"rows": n, "value": v, "low": l, "high": h}]                    metric on held-out rows
     overfit        {"train": v, "valid": v, "gap": v}                                metric of the chosen model
     regularisers   [{"name": n, "with": {...}, "effect": v, "low": l, "high": h}]    change of the metric, + is better
+    training       [{"fold": f, "epoch": e, "loss": v, "score": v}]                  the chosen model's epochs
+    stages         [{"name": n, "candidates": n, "removed": n, "seconds": s}]        what each stage removed and cost
     phases         [{"name": n, "seconds": s}]                                       in order of time
     test           {"metric": m, "value": v, "low": l, "high": h, "rows": n, "inside": bool}    a --test file
     with_leaks     {"metric": m, "value": v, "low": l, "high": h, "columns": [...]}  score when leaking columns stay in
@@ -37,7 +39,7 @@ from rightfit.report.json import clean
 _SERIES = {"roc": ("fpr", "tpr"), "pr": ("recall", "precision"), "calibration": ("mean_predicted", "observed"),
            "scatter": ("true", "predicted")}
 _ROWS = {"importance": ("feature", "value"), "learning_curve": ("rows", "value"), "regularisers": ("name", "effect"),
-         "phases": ("name", "seconds")}
+         "phases": ("name", "seconds"), "stages": ("name", "seconds"), "training": ("fold", "epoch")}
 _FIGURES = {"overfit": ("train", "valid"), "test": ("value",), "with_leaks": ("value",),
             "without_leaks": ("value",)}
 _POINTS = 500

@@ -100,6 +100,11 @@ def learned(extras: Mapping[str, Any], words: Words, higher: bool) -> list[dict[
         found += _figure(
             words, "h.learning", "desc.learning", charts.learning(rows, text), _advice(rows, words, higher)
         )
+    if rows := extras.get("training"):
+        for name, heading, desc, side in (("loss", "h.epochs.loss", "desc.epochs.loss", "y.loss"),
+                                          ("score", "h.epochs.score", "desc.epochs.score", "y.score")):
+            text = _words(words, heading, desc, "x.epoch", side)
+            found += _figure(words, heading, desc, charts.epochs(rows, name, text))
     if part := extras.get("overfit"):
         gap = number(part.get("gap"))
         text = _words(words, "h.overfit", "desc.overfit") | {

@@ -207,6 +207,8 @@ def context(data: Json, words: Words) -> dict[str, Any]:
         "timeline": charts.timeline(
             extras.get("phases", []), {"title": words("h.phases"), "desc": words("desc.phases")}
         ),
+        "stages": [(_stage(str(one["name"]), words), one.get("candidates"), one.get("removed"),
+                    figure("_s", number(one["seconds"]))) for one in extras.get("stages", [])],
         "phases": [(str(one["name"]), figure("_s", number(one["seconds"]))) for one in extras.get("phases", [])],
         "chosen": label(chosen) if chosen else "",
         "params": pairs((chosen or {}).get("params")),
@@ -214,6 +216,10 @@ def context(data: Json, words: Words) -> dict[str, Any]:
         "command": brief(extras.get("command")),
         "reproduce": [(k, v) for k, v in reproduce if v],
     }
+
+
+def _stage(name: str, words: Words) -> str:
+    return words(f"stage.{name}") if f"stage.{name}" in words else name
 
 
 def _step(step: Any) -> tuple[str, str]:
