@@ -164,7 +164,7 @@ def _refit(bench: Bench, entry: Entry, candidate: Candidate) -> tuple[Outcome | 
         return None, path
     bench.watch("refitting", {"candidate": candidate})
     payload = {"stage": str(bench.stage), "candidate": asdict(candidate), "seed": bench.seed,
-               "rule": asdict(entry.rule), "package": str(path)}
+               "rule": asdict(entry.rule), "package": str(path), "threads": bench.pool.workers}
     job = Job(key=f"{candidate.key}-all", function="rightfit.tuning.trial:refit", payload=payload,
               soft_s=0.9 * left, hard_s=left, memory_mib=bench.memory_mib)
     bench.pool.submit(job)

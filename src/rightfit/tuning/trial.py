@@ -6,6 +6,7 @@ Every function here takes a JSON payload and a deadline and returns a JSON resul
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import time
 from collections.abc import Mapping
@@ -142,7 +143,8 @@ def screen(payload: Mapping[str, Any], deadline: float) -> dict[str, Any]:
 
 
 def refit(payload: Mapping[str, Any], deadline: float) -> dict[str, Any]:
-    """The candidate on all rows, written as a package."""
+    """The candidate on all rows, written as a package; alone on the machine, a network may use every core."""
+    os.environ["RIGHTFIT_THREADS"] = str(payload.get("threads", 1))
     at = opened(payload)
     candidate = revive(Candidate, payload["candidate"])
     seed = seed_of(payload["seed"], candidate.key, "all")
