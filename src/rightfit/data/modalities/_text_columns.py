@@ -69,8 +69,8 @@ def chosen(frame: Any, need: Need) -> tuple[str, ...]:
     found = kinds(frame, need)
     for name, kind in need.kinds.items():
         if kind == "text" and (count := _numbers(frame[name])) == len(frame[name].dropna()) and count:
-            raise DataError(f"a text column must hold words; got column={name!r} with numbers in all {count} rows, read "
-                            f"it as a table: leave --kind {name}=text and --modality text out.")
+            raise DataError(f"a text column must hold words; got column={name!r} with numbers in all {count} rows, "
+                            f"read it as a table: leave --kind {name}=text and --modality text out.")
     texts = [name for name, kind in found.items() if kind == "text"]
     if not texts:
         texts = [name for name, kind in found.items() if kind in ("categorical", "id") and

@@ -8,9 +8,9 @@ import numpy as np
 
 from rightfit.records import Column, Dataset, Problem, Schema, Task
 
-_FILL = ("the", "service", "today", "we", "ordered", "lunch", "at", "home", "again", "with", "friends", "delivery", "box",
-         "street", "morning", "table", "menu", "waiter", "train", "phone", "outside", "week", "nearby", "after", "work",
-         "昨天", "外卖", "我们", "今天", "下午", "点了", "米饭", "这家", "餐厅", "朋友")
+_FILL = ("the", "service", "today", "we", "ordered", "lunch", "at", "home", "again", "with", "friends", "delivery",
+         "box", "street", "morning", "table", "menu", "waiter", "train", "phone", "outside", "week", "nearby", "after",
+         "work", "昨天", "外卖", "我们", "今天", "下午", "点了", "米饭", "这家", "餐厅", "朋友")
 _LOW = ("terrible", "cold", "awful", "rude", "糟糕", "难吃")
 _MIDDLE = ("ordinary", "average", "usual", "plain", "一般", "普通")
 _HIGH = ("wonderful", "delicious", "perfect", "friendly", "好吃", "满意")
@@ -66,7 +66,7 @@ def hard() -> dict[str, Any]:
         "blank": [" ", "\u3000\n"],
         "very_long": ["the service was wonderful " * 4000, "好吃" * 50_000, "x" * 100_000],
         "emoji": ["😀😀👩\u200d👩\u200d👧", "🇨🇳 ❤️ perfect"],
-        "chinese": ["这家餐厅很好吃", "外卖送得太慢了，米饭都凉了。"],
+        "chinese": ["这家餐厅很好吃", "外卖送得太慢了\uff0c米饭都凉了。"],
         "control": ["a\x00b\x07c", "line\r\nbreak\ttab", "\ufeff\u202eright\ufffd"],
         "unseen": ["qwxzv"],
         "one_character": ["a", "好", "."],

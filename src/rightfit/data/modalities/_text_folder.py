@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
+import os
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from rightfit.data.modalities._image_layout import arrange, unknown_labels
 from rightfit.data.readers._decode import decode
 from rightfit.errors import DataError
 from rightfit.records import Finding, frozen
@@ -15,21 +16,22 @@ from rightfit.records import Finding, frozen
 SUFFIXES = frozenset({".txt", ".text", ".md"})
 LARGEST = 64 << 20
 LOOK = 2000
-_PARTS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "dev": "val",
-          "test": "test", "testing": "test"}
+HIDDEN = (".", "__")
 _UNLABELLED = frozenset({"unsup", "unlabeled", "unlabelled", "unsupervised"})
+
+
+Row = tuple[Path, str | None]
 
 
 @frozen
 class Found:
     """The texts of a folder: `rows` and `held` (set aside by a test folder) are (path, label) pairs, label None where
-    files lie in no class folder. `empty`: class folders without a text; `aside`: folders without labels.
+    files lie in no class folder; and what was noticed.
     """
 
-    rows: tuple[tuple[Path, str | None], ...]
-    held: tuple[tuple[Path, str | None], ...] = ()
-    empty: tuple[str, ...] = ()
-    aside: tuple[str, ...] = ()
+    rows: tuple[Row, ...]
+    held: tuple[Row, ...] = ()
+    findings: tuple[Finding, ...] = ()
 
 
 def is_folder(source: Any) -> bool:
@@ -37,80 +39,75 @@ def is_folder(source: Any) -> bool:
     return isinstance(source, str | Path) and "://" not in str(source) and Path(source).expanduser().is_dir()
 
 
-def _folders(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith((".", "__")))
-
-
-def _texts(folder: Path, every: bool) -> Iterator[Path]:
-    for path in sorted(folder.rglob("*")):
-        hidden = any(part.startswith((".", "__")) for part in path.relative_to(folder).parts)
-        if path.is_file() and not hidden and (path.suffix.lower() in SUFFIXES or every):
-            yield path
+def _listed(root: Path, every: bool) -> tuple[list[tuple[str, str]], list[str]]:
+    """Names relative to the folder and paths of its texts, and the names of the folders below it; hidden ones left
+    out, `every` takes files of any suffix.
+    """
+    files, below = [], []
+    for place, folders, names in os.walk(root):
+        folders[:] = sorted(f for f in folders if not f.startswith(HIDDEN))
+        here = Path(place)
+        below += [(here / f).relative_to(root).as_posix() for f in folders]
+        files += [((here / n).relative_to(root).as_posix(), str(here / n)) for n in sorted(names)
+                  if not n.startswith(HIDDEN) and (every or Path(n).suffix.lower() in SUFFIXES)]
+    return files, below
 
 
 def holds_texts(source: Any) -> bool:
-    """Whether most files that lie in a folder, up to three levels deep, are texts (of the first 2,000)."""
-    suffixes: Counter[bool] = Counter()
-    folders, depth = [Path(source).expanduser()], 0
-    while folders and depth < 4 and suffixes.total() < LOOK:
-        below: list[Path] = []
-        for folder in folders:
-            for path in folder.iterdir():
-                if path.name.startswith((".", "__")) or suffixes.total() >= LOOK:
-                    continue
-                if path.is_dir():
-                    below.append(path)
-                else:
-                    suffixes[path.suffix.lower() in SUFFIXES] += 1
-        folders, depth = below, depth + 1
-    return suffixes[True] > suffixes[False]
+    """Whether most files below a folder are texts; the first 2,000 are looked at."""
+    counts: Counter[bool] = Counter()
+    for _, folders, names in os.walk(Path(source).expanduser()):
+        folders[:] = [f for f in folders if not f.startswith(HIDDEN)]
+        counts.update(Path(n).suffix.lower() in SUFFIXES for n in names if not n.startswith(HIDDEN))
+        if counts.total() >= LOOK:
+            break
+    return counts[True] > counts[False]
 
 
-def find(source: Any, every: bool, labelled: bool) -> Found:
-    """The texts below a folder; `every` takes files of any suffix; not `labelled` takes class folders as mere places.
-    Raises DataError for one class only, or no text at all.
+def find(source: Any, every: bool, unlabelled: bool) -> Found:
+    """The texts below a folder, by class folders where there are; `every` takes files of any suffix. Where
+    `unlabelled` is allowed, one class folder is a mere place. Raises DataError for one class only, or no text at all.
     """
     root = Path(source).expanduser()
-    inside = _folders(root)
-    parts = {p: _PARTS[p.name.lower()] for p in inside if p.name.lower() in _PARTS}
-    if not labelled or not inside:
-        rows = tuple((p, None) for p in _texts(root, every))
-        if not rows:
-            raise DataError(f"a folder of texts must hold files that end in {', '.join(sorted(SUFFIXES))}; got "
-                            f"path={str(root)!r} with none.")
-        return Found(rows=rows)
-    if len(parts) == len(inside) and "test" in parts.values() and len(set(parts.values())) == 1:
-        parts = {}
-    split = len(parts) == len(inside)
-    known = [p for p in inside if not split or parts[p] != "test"]
-    rows, empty, aside = _classes(known if split else [root], every)
-    held, _, _ = _classes([p for p in inside if split and parts[p] == "test"], every)
-    labels = {label for _, label in rows}
+    files, below = _listed(root, every)
+    if not files:
+        raise DataError(f"a folder of texts must hold files that end in {', '.join(sorted(SUFFIXES))}; got "
+                        f"path={str(root)!r} with none.")
+    layout = arrange(files, below)
+    rows, findings = layout.rows, []
+    aside = [item.name for item in rows if item.label is not None and item.label.lower() in _UNLABELLED]
+    rows = tuple(item for item in rows if item.label is None or item.label.lower() not in _UNLABELLED)
+    labels = sorted({item.label for item in rows if item.label is not None})
+    if len(labels) < 2 and unlabelled:
+        return Found(rows=tuple((Path(path), None) for _, path in files))
     if len(labels) < 2:
         raise DataError(f"a folder of texts must hold two or more class folders with texts; got path={str(root)!r} "
-                        f"with classes={sorted(str(label) for label in labels)}.")
-    return Found(rows=rows, held=held, empty=empty, aside=aside)
+                        f"with classes={labels}.")
+    if layout.loose or aside:
+        names = [*layout.loose, *aside]
+        findings.append(Finding(code="unlabelled_items", severity="info",
+                                evidence=f"{len(names):,} texts lie in no class folder, such as {names[0]}.",
+                                consequence="They are left out.", data={"count": len(names), "items": names[:200]}))
+    for name in layout.empty:
+        findings.append(Finding(code="empty_class", severity="warning", column=name,
+                                evidence=f"The class folder {name} holds no text.",
+                                consequence="There is no such class until it holds texts.", data={"class": name}))
+    if layout.parts.get("val"):
+        findings.append(Finding(code="validation_joined", severity="info",
+                                evidence=f"The source sets {layout.parts['val']:,} texts aside for validation.",
+                                consequence="They are learned from too: rightfit validates by its own folds.",
+                                data=dict(layout.parts)))
+    unknown = unknown_labels(layout.held, set(labels))
+    if unknown:
+        findings.append(Finding(code="unknown_test_labels", severity="warning",
+                                evidence=f"{unknown.total():,} test texts have a label that no other text has: "
+                                         f"{', '.join(list(unknown)[:5])}.",
+                                consequence="They are left out of the final check.", data=dict(unknown)))
+    held = tuple((Path(i.path), i.label) for i in layout.held if i.label in labels)
+    return Found(rows=tuple((Path(i.path), i.label) for i in rows), held=held, findings=tuple(findings))
 
 
-def _classes(roots: list[Path], every: bool) -> tuple[tuple[tuple[Path, str | None], ...], tuple[str, ...],
-                                                      tuple[str, ...]]:
-    rows: list[tuple[Path, str | None]] = []
-    seen: Counter[str] = Counter()
-    aside: list[str] = []
-    for root in roots:
-        for folder in _folders(root):
-            if folder.name.lower() in _UNLABELLED:
-                aside.append(folder.name)
-                continue
-            found = [(path, folder.name) for path in _texts(folder, every)]
-            seen[folder.name] += len(found)
-            rows += found
-    # Listed class by class, the rows would stand sorted by their target; a hash mixes them, always in the same way.
-    rows.sort(key=lambda row: hashlib.sha256(f"{row[1]}/{row[0].name}".encode(errors="replace")).digest())
-    return tuple(rows), tuple(name for name, count in seen.items() if not count), tuple(aside)
-
-
-def load(rows: tuple[tuple[Path, str | None], ...], encoding: str | None) -> tuple[Any, list[Path], list[Finding]]:
+def load(rows: tuple[Row, ...], encoding: str | None) -> tuple[Any, list[Path], list[Finding]]:
     """The frame (text, and label where there are labels) of readable files, their paths, and what was noticed."""
     import pandas as pd
 

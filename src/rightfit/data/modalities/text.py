@@ -8,14 +8,15 @@ from typing import Any
 
 from rightfit.data import readers
 from rightfit.data.modalities import _text_folder as folders
+from rightfit.data.modalities._image_layout import numbered, spelling
 from rightfit.data.modalities._text_columns import chosen, only_texts, schema_of
 from rightfit.data.modalities._text_example import example, hard
-from rightfit.data.modalities._text_labels import spelling, unlisted
+from rightfit.data.modalities._text_labels import unlisted
 from rightfit.data.modalities.tabular import check_target
 from rightfit.data.schema import positions
 from rightfit.data.table import Modality, Table
 from rightfit.errors import DataError, RightfitError
-from rightfit.records import Finding, Need
+from rightfit.records import Finding, Need, Problem
 from rightfit.registry import plugin
 
 SAMPLES = 64
@@ -44,18 +45,12 @@ def read(source: Any, need: Need) -> Table:
 
 def _folder(source: Any, need: Need) -> Table:
     asked = need.modality is not None
-    found = folders.find(source, every=asked, labelled=need.target is not None or _layered(source))
+    found = folders.find(source, every=asked, unlabelled=asked and need.target is None)
     frame, paths, findings = folders.load(found.rows, need.options.get("encoding"))
-    target = "label" if "label" in frame.columns else None
-    named = dataclasses.replace(need, target=need.target if need.target is not None else target, kinds={})
-    for name in found.empty:
-        findings.append(Finding(code="empty_class", severity="warning", column=name,
-                                evidence=f"The class folder {name} holds no text.",
-                                consequence="There is no such class until it holds texts.", data={"class": name}))
-    if found.aside:
-        findings.append(Finding(code="unlabelled_rows", severity="info",
-                                evidence=f"The folder {', '.join(found.aside)} holds texts without labels.",
-                                consequence="They are left out.", data={"folders": list(found.aside)}))
+    findings += found.findings
+    labelled = "label" in frame.columns
+    target = "label" if labelled and need.target is None else need.target
+    named = dataclasses.replace(need, target=target, kinds={}, problem=need.problem or _problem(frame))
     root = Path(source).expanduser()
     origin: dict[str, Any] = {"format": "folder", "path": str(root),
                               "paths": [path.relative_to(root).as_posix() for path in paths]}
@@ -64,12 +59,15 @@ def _folder(source: Any, need: Need) -> Table:
         held, held_paths, more = folders.load(found.held, need.options.get("encoding"))
         origin["held_paths"] = [path.relative_to(root).as_posix() for path in held_paths]
         findings += [f for f in more if f.code not in {g.code for g in findings}]
-    return dataclasses.replace(_table(frame, named, ("text",), findings, origin), held=held)
+    table = _table(frame, named, ("text",), findings, origin)
+    return dataclasses.replace(table, held=held, need=named if labelled else None)
 
 
-def _layered(source: Any) -> bool:
-    """Whether folders lie below, so that they are read as classes."""
-    return any(path.is_dir() and not path.name.startswith(".") for path in Path(source).expanduser().iterdir())
+def _problem(frame: Any) -> Problem | None:
+    """Folders named by numbers are classes all the same."""
+    if "label" not in frame.columns or not numbered(frame["label"].dropna().unique()):
+        return None
+    return "binary" if frame["label"].nunique() == 2 else "multiclass"
 
 
 def _rows(source: Any, need: Need) -> Table:
@@ -101,7 +99,7 @@ def _table(frame: Any, need: Need, texts: tuple[str, ...], findings: list[Findin
     targets = [c.name for c in schema.columns if c.role == "target"]
     for name in targets:
         check_target(frame, schema, name, need)
-        more += spelling(frame[name], name)
+        more += spelling((value for value in frame[name].dropna() if isinstance(value, str)), name)
     if targets and not schema.features:
         raise DataError(f"the data must hold a text column beside the target; got "
                         f"columns={', '.join(map(str, frame.columns))}.")

@@ -27,7 +27,7 @@ def decode(content: bytes, path: Path, given: str | None = None) -> tuple[str, s
         except UnicodeDecodeError:
             text = content.decode("utf-8-sig", errors="replace")
         bad = text.count("\ufffd")
-        if given or sum(not c.isascii() for c in text) - bad >= 3 * bad:
+        if given or _text.mostly_utf8(beyond):
             return text, encoding, bad
         encoding = _text.legacy(beyond)
     text = content.decode(encoding, errors="replace").removeprefix("\ufeff")

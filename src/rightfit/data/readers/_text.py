@@ -98,7 +98,18 @@ def encoding(seen: Scan, path: Path, given: str | None) -> str:
         raise DataError(f"the data file must be text or a known table format; got path={str(path)!r} with binary "
                         f"content, "
                         "convert it or name its format by the suffix.")
-    return "utf-8" if seen.utf8 else legacy(seen.beyond or seen.head)
+    return "utf-8" if seen.utf8 or mostly_utf8(seen.beyond) else legacy(seen.beyond or seen.head)
+
+
+def mostly_utf8(sample: bytes) -> bool:
+    """Whether most of what is beyond ASCII is UTF-8, so that single bad bytes are damage and no other encoding.
+
+    >>> mostly_utf8("一二三四".encode() + b"\\xff"), mostly_utf8("café, déjà".encode("latin-1"))
+    (True, False)
+    """
+    text = sample.decode("utf-8", errors="replace")
+    bad = text.count("\ufffd")
+    return sum(not c.isascii() for c in text) - bad >= 3 * max(bad, 1)
 
 
 def legacy(sample: bytes) -> str:
@@ -121,9 +132,9 @@ def legacy(sample: bytes) -> str:
     return "cp1252" if windows else "latin-1"
 
 
-def sample(seen: Scan, name: str, path: Path) -> str:
+def sample(seen: Scan, name: str, path: Path, errors: str = "strict") -> str:
     """The first lines of a file, whole lines only. Raises DataError when they do not decode."""
-    decoder = codecs.getincrementaldecoder(name)("strict")
+    decoder = codecs.getincrementaldecoder(name)(errors)
     try:
         text = decoder.decode(seen.head, final=seen.whole)
     except UnicodeError as error:

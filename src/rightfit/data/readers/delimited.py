@@ -21,23 +21,28 @@ def read(source: Any, need: Need) -> tuple[Any, dict[str, Any]]:
     path = locate(source)
     seen = _text.scan(path)
     encoding = _text.encoding(seen, path, need.options.get("encoding"))
-    text = _text.sample(seen, encoding, path)
-    if encoding.startswith("utf-8") and not seen.utf8:
+    damaged = encoding.startswith("utf-8") and not seen.utf8
+    text = _text.sample(seen, encoding, path, "replace" if damaged and not need.options.get("encoding") else "strict")
+    if damaged and need.options.get("encoding"):
         raise DataError(f"the file must be text in one encoding; got path={str(path)!r} with encoding={encoding!r} and "
                         "bytes that do not belong to it, name the right one.")
     form = _text.dialect(text, path, need.options)
     if seen.whole and form.header and len(_text.records(text, form.separator, form.quoted, form.padded)) < 2:
         raise DataError(f"the data must hold at least one row below the header; got path={str(path)!r} with rows=0.")
     try:
-        table = _by_csv(path, encoding, form) if _unusual(text, form) else _by_arrow(path, encoding, form)
+        table = _by_csv(path, encoding, form, "replace" if damaged else "strict") if damaged or \
+            _unusual(text, form) else _by_arrow(path, encoding, form)
     except UnicodeError as error:
         raise DataError(f"the file must be text in one encoding; got path={str(path)!r} with encoding={encoding!r} "
                         f"({error}), "
                         "name the right one.") from error
     frame = table.to_pandas(strings_to_categorical=False)
+    origin = {"path": str(path), "encoding": encoding, "separator": form.separator, "header": form.header}
+    if damaged:
+        origin["replaced"] = sum(int(frame[name].str.count("\ufffd").sum()) for name in frame.columns)
     if form.separator in ";\t":
         frame = _decimal_points(frame)
-    return frame, {"path": str(path), "encoding": encoding, "separator": form.separator, "header": form.header}
+    return frame, origin
 
 
 def _unusual(text: str, form: _text.Dialect) -> bool:
@@ -90,12 +95,13 @@ def _by_arrow(path: Path, encoding: str, form: _text.Dialect) -> Any:
     return table.rename_columns(names)
 
 
-def _by_csv(path: Path, encoding: str, form: _text.Dialect) -> Any:
+def _by_csv(path: Path, encoding: str, form: _text.Dialect, errors: str = "strict") -> Any:
     import pyarrow as pa
 
     names = _names(form)
     columns: list[list[str]] = [[] for _ in names]
-    with opened(path) as file, io.TextIOWrapper(file, encoding=encoding, newline="") as text:
+    with opened(path) as file, \
+            io.TextIOWrapper(file, encoding=encoding, newline="", errors=errors) as text:
         lines = (" ".join(line.split()) + "\n" for line in text) if form.separator == " " else iter(text)
         rows = csv.reader(lines, delimiter=form.separator, skipinitialspace=form.padded,
                           quoting=csv.QUOTE_MINIMAL if form.quoted else csv.QUOTE_NONE)
