@@ -228,11 +228,12 @@ def _judge(net: Any, valid: Rows | None, task: Task, clock: _Clock) -> tuple[flo
     with autocast():
         logits = _logits(net, valid, 128)
     loss = float(steps.losses(torch.from_numpy(logits), steps.targets(valid.y, task), task, {}).mean())
-    metric = metrics.find(task.metric, task.problem)
-    values = finish(logits, task)
-    y = np.asarray(valid.y)
-    pred = values[:, 0] if not task.classifies and y.ndim == 1 else values
-    utility = metrics.utility(metric, metrics.score(metric, y, pred, task))
+    utility = -loss
+    if task.metric:
+        values, y = finish(logits, task), np.asarray(valid.y)
+        pred = values[:, 0] if not task.classifies and y.ndim == 1 else values
+        metric = metrics.find(task.metric, task.problem)
+        utility = metrics.utility(metric, metrics.score(metric, y, pred, task))
     clock.reserve = max(clock.reserve, RESERVE + time.monotonic() - start)
     return (float(utility) if np.isfinite(utility) else -1e300), -loss
 

@@ -127,8 +127,10 @@ def trainable(net: Any, epoch: int, recipe: Mapping[str, Any]) -> list[Any]:
     over = int(recipe.get("freeze_epochs", 0))
     free = below if epoch >= over else below * epoch // over
     frozen = parts[:below - free] if not recipe.get("head_only") else parts[:below]
-    for part in parts:
-        part.requires_grad_(not any(part is one for one in frozen))
+    # Parameters that lie in no stage, such as position embeddings, are those of the lowest.
+    net.requires_grad_(not frozen)
+    for part in parts[len(frozen):]:
+        part.requires_grad_(True)
     return frozen
 
 

@@ -1,0 +1,255 @@
+"""Heads on features that are computed once: linear, support vector and nearest neighbours, each a torch module.
+
+A head maps features (n, d) to what the loop's nets return: logits for classes and labels, else values; so that the
+encoder and the head are exported as one graph.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from rightfit.models._nn.loop import finish
+from rightfit.models._nn.steps import inner_split
+from rightfit.records import Task, frozen
+
+PATH = (1.0, 0.3, 0.1, 0.03, 0.01, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5)  # strengths tried, from the strongest
+PATIENCE = 2  # strengths in a row that are no better, after which weaker ones are not tried
+ITERATIONS = 300
+NEVER = -30.0  # the logit of a class without rows
+NEIGHBOURS, TEMPERATURE = 20, 0.07  # Caron et al. 2021 (DINO), whose k-NN is this one
+MOST_STORED, STORED_WIDTH = 5000, 128
+ASK_ROWS = 60  # fewer rows are not split to choose a strength
+
+
+@frozen
+class Problem:
+    """What a head learns from. X: float32 (n, d); y as in Rows, values standardised; weight (n,) or None."""
+
+    X: Any
+    y: Any
+    weight: Any = None
+    groups: Any = None
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def take(self, rows: Any) -> Problem:
+        """The rows at positions (m,)."""
+        return Problem(X=self.X[rows], y=self.y[rows], weight=None if self.weight is None else self.weight[rows],
+                       groups=None if self.groups is None else self.groups[rows])
+
+
+def fit(kind: str, rows: Problem, params: Mapping[str, Any], task: Task, *, seed: int,
+        deadline: float) -> tuple[Any, dict[str, Any]]:
+    """(torch module, what was learned) of a head: linear, svm or knn.
+
+    linear: logistic or ridge regression; svm: squared hinge, one against the rest (Tang 2013), its scores scaled to
+    probabilities on inner rows; knn: votes of the nearest by cosine. `l2` auto chooses the strength on inner rows.
+    """
+    if kind == "knn":
+        return _neighbours(rows, params, task, seed), {}
+    centre, scale = rows.X.mean(axis=0), rows.X.std(axis=0)
+    # One scale for all: features that hardly vary would become noise with a scale each.
+    spread = np.maximum(scale, 0.1 * float(scale.mean()) + 1e-12) * np.sqrt(rows.X.shape[1])
+    Z = ((rows.X - centre) / spread).astype(np.float32)
+    told = params.get("l2", "auto")
+    strength, sharp = (1e-3, 1.0) if told == "auto" else (float(told), 1.0)
+    inside = Problem(X=Z, y=rows.y, weight=rows.weight, groups=rows.groups)
+    split = _inner(inside, task, seed) if told == "auto" or kind == "svm" else None
+    if split is not None:
+        path = PATH if told == "auto" else (strength,)
+        until = deadline if deadline == float("inf") else time.monotonic() + (deadline - time.monotonic()) * 0.6
+        strength, sharp = _choose(kind, inside, split, path, task, until)
+    weights = _solve(kind, inside, strength, None, task, deadline) * sharp
+    W, b = weights[:-1] / spread[:, None], weights[-1] - (centre / spread) @ weights[:-1]
+    for code in _absent(rows.y, task):
+        W[:, code], b[code] = 0.0, NEVER
+    return linear(W, b), {"l2": strength}
+
+
+def _inner(rows: Problem, task: Task, seed: int) -> tuple[Any, Any] | None:
+    if len(rows) < ASK_ROWS:
+        return None
+    random = np.random.default_rng(seed)
+    found = inner_split(rows, task, random)
+    if found is None:
+        order = random.permutation(len(rows))
+        found = order[len(rows) // 5:], order[:len(rows) // 5]
+    return found
+
+
+def _absent(y: Any, task: Task) -> list[int]:
+    if not task.classifies or np.ndim(y) != 1:
+        return []
+    return sorted(set(range(max(len(task.classes), 2))) - set(np.unique(y).tolist()))
+
+
+def _choose(kind: str, rows: Problem, split: tuple[Any, Any], path: tuple[float, ...], task: Task,
+            deadline: float) -> tuple[float, float]:
+    """(strength, sharpness of the scores) with the least loss on the inner rows, each started from the one before."""
+    train, valid = rows.take(split[0]), rows.take(split[1])
+    best, found, weights, worse = float("inf"), (path[min(len(path) - 1, 6)], 1.0), None, 0
+    for strength in path:
+        weights = _solve(kind, train, strength, weights, task, deadline)
+        scores = valid.X @ weights[:-1] + weights[-1]
+        sharps = np.geomspace(0.25, 16, 13) if kind == "svm" and task.classifies else (1.0,)
+        losses = [_loss(scores * sharp, valid.y, task) for sharp in sharps]
+        loss = min(losses)
+        if loss < best:
+            best, found, worse = loss, (strength, float(sharps[int(np.argmin(losses))])), 0
+        else:
+            worse += 1
+        if worse >= PATIENCE or time.monotonic() >= deadline:
+            break
+    return found
+
+
+def _loss(logits: Any, y: Any, task: Task) -> float:
+    p = finish(logits, task)
+    if task.problem == "multilabel":
+        p = np.clip(p, 1e-9, 1 - 1e-9)
+        return float(-np.mean(y * np.log(p) + (1 - y) * np.log(1 - p)))
+    if task.classifies:
+        return float(-np.mean(np.log(np.maximum(p[np.arange(len(y)), y], 1e-9))))
+    return float(np.mean((p - np.asarray(y).reshape(p.shape)) ** 2))
+
+
+def _target(y: Any, task: Task) -> Any:
+    """(n, k): one-hot classes, labels, or values."""
+    if task.classifies and task.problem != "multilabel":
+        return np.eye(max(len(task.classes), 2), dtype=np.float32)[np.asarray(y, dtype=np.int64)]
+    return np.asarray(y, dtype=np.float32).reshape(len(y), -1)
+
+
+def _solve(kind: str, rows: Problem, strength: float, start: Any, task: Task, deadline: float) -> Any:
+    """(d + 1, k) weights, the last row the bias, that minimise mean loss + strength / 2 |W|^2; by L-BFGS, in time."""
+    from scipy.optimize import minimize
+
+    T, n, d = _target(rows.y, task), len(rows), rows.X.shape[1]
+    weight = np.ones(n, np.float32) if rows.weight is None else np.asarray(rows.weight, np.float32)
+    weight = (weight / max(float(weight.sum()), 1e-30))[:, None]
+    hinge = kind == "svm" and task.classifies
+
+    def slope(scores: Any) -> tuple[float, Any]:
+        if hinge:
+            side = 2 * T - 1
+            short = np.maximum(1 - side * scores, 0)
+            return float((weight * short**2).sum()) / 2, -weight * side * short
+        if not task.classifies:
+            return float((weight * (scores - T) ** 2).sum()) / 2, weight * (scores - T)
+        p = finish(scores, task).astype(np.float32)
+        if task.problem == "multilabel":
+            q = np.clip(p, 1e-7, 1 - 1e-7)
+            return float(-(weight * (T * np.log(q) + (1 - T) * np.log(1 - q))).sum()), weight * (p - T)
+        return float(-(weight * T * np.log(np.maximum(p, 1e-12))).sum()), weight * (p - T)
+
+    def value(flat: Any) -> tuple[float, Any]:
+        V = flat.reshape(d + 1, -1).astype(np.float32)
+        loss, by_score = slope(rows.X @ V[:-1] + V[-1])
+        gradient = np.concatenate([rows.X.T @ by_score + strength * V[:-1], by_score.sum(axis=0)[None]])
+        return loss + strength / 2 * float((V[:-1] ** 2).sum()), gradient.astype(np.float64).ravel()
+
+    def stop(flat: Any) -> None:
+        if time.monotonic() >= deadline:
+            raise StopIteration
+
+    if start is None:
+        start = np.zeros((d + 1, T.shape[1]))
+        start[-1] = prior((weight * T).sum(axis=0), task)
+    if time.monotonic() >= deadline:
+        return start
+    found = minimize(value, start.ravel(), jac=True, method="L-BFGS-B", callback=stop,
+                     options={"maxiter": ITERATIONS, "gtol": 1e-5})
+    return found.x.reshape(start.shape)
+
+
+def prior(mean: Any, task: Task) -> Any:
+    """The logits (k,) of a head that knows only how often each class is, or the mean values.
+
+    >>> prior(np.array([0.5, 0.5]), Task(modality="text", problem="binary", target=("y",), metric="")).round(2).tolist()
+    [-0.69, -0.69]
+    """
+    p = np.clip(np.asarray(mean, dtype=np.float64), 1e-4, 1 - 1e-4)
+    if task.problem == "multilabel":
+        return np.log(p / (1 - p))
+    return np.log(p) if task.classifies else np.asarray(mean, dtype=np.float64)
+
+
+def constant(y: Any, weight: Any, width: int, task: Task) -> Any:
+    """A head for features (n, width) that answers the class frequencies, or the mean, whatever it sees."""
+    return linear(np.zeros((width, _target(y, task).shape[1])), base_rate(y, weight, task))
+
+
+def base_rate(y: Any, weight: Any, task: Task) -> Any:
+    """The logits (k,) of the weighted class frequencies, or the mean values."""
+    return prior(np.average(_target(y, task), axis=0, weights=weight), task)
+
+
+def linear(W: Any, b: Any) -> Any:
+    """A torch linear layer with W (d, k) and b (k,)."""
+    import torch
+
+    layer = torch.nn.Linear(*W.shape)
+    with torch.no_grad():
+        layer.weight.copy_(torch.from_numpy(np.asarray(W, dtype=np.float32).T))
+        layer.bias.copy_(torch.from_numpy(np.asarray(b, dtype=np.float32)))
+    return layer
+
+
+def _neighbours(rows: Problem, params: Mapping[str, Any], task: Task, seed: int) -> Any:
+    """Votes of the nearest rows by cosine, after the features were turned to their main directions."""
+    random = np.random.default_rng(seed)
+    n = len(rows)
+    keep = np.sort(random.permutation(n)[:MOST_STORED])
+    X = rows.X[keep].astype(np.float64)
+    centre = X.mean(axis=0)
+    some = X[random.permutation(len(X))[:2000]] - centre
+    width = min(STORED_WIDTH, X.shape[1], max(len(some) - 1, 1))
+    _, _, turn = np.linalg.svd(some, full_matrices=False)
+    stored = (X - centre) @ turn[:width].T
+    stored /= np.maximum(np.linalg.norm(stored, axis=1, keepdims=True), 1e-12)
+    weight = np.ones(n) if rows.weight is None else np.asarray(rows.weight, dtype=np.float64)
+    T = _target(rows.y, task)
+    return _module(turn[:width].T, -(centre @ turn[:width].T), stored, T[keep],
+                   weight[keep] / max(weight[keep].mean(), 1e-30), T.mean(axis=0),
+                   (min(int(params.get("neighbours", NEIGHBOURS)), len(keep)), task))
+
+
+def _module(turn: Any, shift: Any, stored: Any, target: Any, weight: Any, base: Any, how: tuple[int, Task]) -> Any:
+    import torch
+
+    neighbours, task = how
+
+    class Neighbours(torch.nn.Module):  # type: ignore[misc, unused-ignore]
+        """Logits, or values, from the weighted votes of the nearest stored rows."""
+
+        turn: Any
+        shift: Any
+        stored: Any
+        target: Any
+        weight: Any
+        base: Any
+
+        def __init__(self) -> None:
+            super().__init__()
+            for name, value in (("turn", turn), ("shift", shift), ("stored", stored.T), ("target", target),
+                                ("weight", weight), ("base", base)):
+                self.register_buffer(name, torch.from_numpy(np.ascontiguousarray(value, dtype=np.float32)))
+
+        def forward(self, x: Any) -> Any:
+            x = x @ self.turn + self.shift
+            x = x / x.norm(dim=1, keepdim=True).clamp_min(1e-12)
+            near, which = torch.topk(x @ self.stored, neighbours, dim=1)
+            vote = torch.exp((near - near[:, :1]) / TEMPERATURE) * self.weight[which]
+            share = (vote[:, :, None] * self.target[which]).sum(dim=1) / vote.sum(dim=1, keepdim=True).clamp_min(1e-12)
+            if not task.classifies:
+                return share
+            share = (share * neighbours + self.base) / (neighbours + 1.0)
+            share = share.clamp(1e-6, 1 - 1e-6)
+            return torch.log(share / (1 - share)) if task.problem == "multilabel" else torch.log(share)
+
+    return Neighbours()
