@@ -89,13 +89,13 @@ def read(source: Any, need: Need) -> tuple[Any, dict[str, Any]]:
         content = file.read()
     text, encoding, bad = decode(content, path, need.options.get("encoding"))
     lines = [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")]
-    what = need.options.get("lines") or form(text[:_LOOK]) or "plain"
+    beside = _beside(path, need)
+    what = need.options.get("lines") or (beside is None and form(text[:_LOOK])) or "plain"
     if what not in FORMS:
         raise UsageError(f"lines must be one of {', '.join(FORMS)}; got lines={what!r}.")
     origin: dict[str, Any] = {"path": str(path), "encoding": encoding, "lines": what, "replaced": bad, "header": False}
     if what == "labelled":
         return _cut(lines, origin)
-    beside = _beside(path, need)
     name = "text"
     if beside is None and len(lines) > 1 and lines[0].strip().casefold() in ("text", "sentence", "文本"):
         name, lines = lines[0].strip(), lines[1:]
