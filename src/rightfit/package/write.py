@@ -23,6 +23,7 @@ from rightfit.records import Candidate, Model, Rule, Schema, Task, asdict
 
 SAMPLE = 64
 TOLERANCE = 1e-4
+COARSEST = 0.02  # what a model may ask for whose 8-bit steps make rounding errors of its arithmetic visible
 _CWD, _EXCHANGE = -100, 2
 
 
@@ -166,7 +167,8 @@ def write(model: Model, folder: str | Path, *, task: Task, schema: Schema, rule:
         _write_json(part / "package.json", info)
         _write_manifest(part)
         expected = model.predict(coerce(pd.DataFrame(records, dtype=object), schema))
-        info["parity"] = parity(expected, load(part), task)
+        tolerance = min(float(meta.get("tolerance", TOLERANCE)), COARSEST)
+        info["parity"] = parity(expected, load(part), task, tolerance)
         _write_json(part / "package.json", info)
         _write_manifest(part)
         for path in sorted(part.rglob("*")):
