@@ -80,8 +80,9 @@ def _read(model: LoadedModel, source: str | Path) -> tuple[Any, list[str] | None
     from rightfit.data.table import pick
 
     numbered = all(column.name.isdigit() for column in model.schema.features)
-    need = Need(modality=model.task.modality, options={} if numbered else {"header": True})
-    if readers.find(source) is not None:
+    kinds = _added(model)
+    need = Need(modality=model.task.modality, options={} if numbered else {"header": True}, kinds=kinds)
+    if not kinds and readers.find(source) is not None:
         frame = readers.read(source, need)[0]
         if {column.name for column in model.schema.features} <= set(frame.columns):
             return frame, None
@@ -89,8 +90,17 @@ def _read(model: LoadedModel, source: str | Path) -> tuple[Any, list[str] | None
     return table.frame, table.origin.get("paths")
 
 
+def _added(model: LoadedModel) -> dict[str, str]:
+    """Features of kinds that a modality adds: only it knows what their raw values refer to."""
+    from rightfit.registry import plugins
+
+    added = plugins("rightfit.data.column_kinds")
+    return {column.name: column.kind for column in model.schema.features if column.kind in added}
+
+
 def _values(model: LoadedModel, source: str | Path) -> tuple[Any, list[str] | None]:
-    rows = light(Path(source), {column.name for column in model.schema.features}) if "://" not in str(source) else None
+    plain = "://" not in str(source) and not _added(model)
+    rows = light(Path(source), {column.name for column in model.schema.features}) if plain else None
     if rows is not None:
         try:
             return model.values(rows), None

@@ -13,7 +13,7 @@ import os
 import stat
 import threading
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache as once
 from typing import Any
 
@@ -27,6 +27,7 @@ MAX_BYTES = 100 * 2**20
 SIZES = (32, 48, 64, 96, 128, 160, 192, 224, 256)
 THREADS = 2
 TABLE_BYTES = 8 * 2**30  # natural_size keeps the table of all pixels below it
+_PART = 16  # items a thread takes at a time
 _LOOK = 512  # images whose headers tell the natural size
 _MEMO = 500_000  # files whose content keys are remembered in this process
 _ORIENTATION = 0x0112  # EXIF tag 274: https://www.cipa.jp/std/documents/e/DC-008-Translation-2019-E.pdf
@@ -307,12 +308,13 @@ def keys(refs: Sequence[str]) -> list[str]:
     return [_keys[stamps[ref]] if ref in stamps else hashlib.sha256(content(ref)).hexdigest() for ref in refs]
 
 
-def _threads(work: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
+def _threads(work: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
     """work(item) of every item, in their order, on THREADS threads: decoders let go of the interpreter."""
     from concurrent.futures import ThreadPoolExecutor
 
+    parts = [items[start:start + _PART] for start in range(0, len(items), _PART)]
     with ThreadPoolExecutor(THREADS) as pool:
-        return list(pool.map(work, items))
+        return [done for part in pool.map(lambda part: [work(item) for item in part], parts) for done in part]
 
 
 def pixels(refs: Sequence[str], size: int) -> cache.Table:

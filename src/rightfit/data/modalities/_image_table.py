@@ -44,7 +44,7 @@ def image_column(columns: Mapping[str, Sequence[Any]], need: Need) -> str | None
     """The column that holds images: the one named so by the need, else the first of which four in five look so."""
     named = [name for name, kind in need.kinds.items() if kind == "image"]
     if len(named) > 1:
-        raise UsageError(f"one column may hold images; got {', '.join(named)} of kind image, name one.")
+        raise UsageError(f"only one column must hold images; got {', '.join(named)} of kind image, name one.")
     if named and named[0] in columns:
         return named[0]
     for name, values in columns.items():

@@ -1,4 +1,4 @@
-"""Images: a folder for each class, a zip of one, or a table with a column of images."""
+"""Images: a folder for each class, a zip of one, or a table with a column of images; one image to predict."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ _SPLIT = frozenset({"split", "subset", "partition", "fold", "set"})
 
 
 def claims(source: Any, need: Need) -> bool:
-    """A folder or zip in which at least half of the first files are images by name, or a table that holds images."""
+    """A folder or zip in which at least half of the first files are images by name, one image, or a table of images."""
     if is_path(source):
         path = Path(source).expanduser()
         if path.is_dir():
             return _mostly(name for name, entry in listing.below(path) if not entry.is_dir())
-        if _zipped(path) and _mostly(_names(path)):
+        if (path.is_file() and listing.is_image(path.name)) or (_zipped(path) and _mostly(_names(path))):
             return True
     return tables.claims(source, need)
 
@@ -64,6 +64,9 @@ def read(source: Any, need: Need) -> Table:
         path = Path(source).expanduser()
         if path.is_dir():
             return _files(listing.of_folder(path), need, {"format": "folder", "path": str(path)})
+        if path.is_file() and listing.is_image(path.name):
+            one = listing.Listing(files=((path.name, str(path.absolute())),), folders=())
+            return _files(one, need, {"format": "file", "path": str(path)})
         if path.suffix.lower() == ".zip" and (not path.is_file() or not suffix(path)):
             if not path.is_file():
                 raise DataError(f"the data must exist; got path={str(path)!r}, which is not there.")
@@ -79,13 +82,13 @@ def _files(found: listing.Listing, need: Need, origin: dict[str, Any]) -> Table:
     if not found.files:
         raise DataError(f"a folder of images must hold some; got path={origin['path']!r} with none among "
                         f"{len(found.others) + len(found.hidden)} files.")
-    target = _target_name(need)
+    column, target = _column_name(need), _target_name(need)
     laid = layout.arrange(found.files, found.folders)
     labels = Counter(item.label for item in laid.rows if item.label is not None)
     if len(labels) > CLASSES:
         raise DataError(f"a target must have at most {CLASSES} classes; got {len(labels)} folders in "
                         f"path={origin['path']!r}, group them.")
-    findings = [*_layout_findings(laid, target), *layout.spelling(labels, target)]
+    findings = [*_layout_findings(laid, column, target), *layout.spelling(labels, target)]
     strange = layout.unknown_labels(laid.held, {*labels}) if labels else Counter()
     findings += [_only_in_test(strange, target)] if strange else []
     held = [i for i in laid.held if i.label in labels] if labels else []
@@ -93,12 +96,12 @@ def _files(found: listing.Listing, need: Need, origin: dict[str, Any]) -> Table:
     size, bad = _decoded([item.path for item in items])
     rows = [item for p, item in enumerate(laid.rows) if p not in bad]
     held = [item for p, item in enumerate(held, len(laid.rows)) if p not in bad]
-    findings += _unreadable(COLUMN, {items[p].name: reason for p, reason in bad.items()}, len(items))
+    findings += _unreadable(column, {items[p].name: reason for p, reason in bad.items()}, len(items))
     if not rows:
         raise _none_readable(len(items), items[min(bad)].name, bad[min(bad)])
     counts = Counter(canonical(item.label) for item in rows if item.label is not None)
     ordered = tuple(str(c) for c in sorted(counts, key=lambda c: (-counts[c], str(c))))
-    columns = [Column(name=COLUMN, kind="image", dtype="object", nullable=False)]
+    columns = [Column(name=column, kind="image", dtype="object", nullable=False)]
     if labels:
         columns.append(Column(name=target, kind="categorical", role="target", categories=ordered[:1000],
                               dtype="object", nullable=False))
@@ -107,7 +110,7 @@ def _files(found: listing.Listing, need: Need, origin: dict[str, Any]) -> Table:
                "paths": [item.name for item in rows]}
 
     def frame(some: Sequence[layout.Item]) -> Any:
-        made = {COLUMN: pd.Series([item.path for item in some], dtype=object)}
+        made = {column: pd.Series([item.path for item in some], dtype=object)}
         return pd.DataFrame(made | ({target: pd.Series([i.label for i in some], dtype=object)} if labels else {}))
 
     posed = None
@@ -117,16 +120,20 @@ def _files(found: listing.Listing, need: Need, origin: dict[str, Any]) -> Table:
                  held=frame(held) if held else None, need=posed)
 
 
+def _column_name(need: Need) -> str:
+    return next((name for name, kind in need.kinds.items() if kind == "image"), COLUMN)
+
+
 def _target_name(need: Need) -> str:
     if need.target is None:
         return "label"
-    if isinstance(need.target, str) and not need.target.lstrip("-").isdigit() and need.target != COLUMN:
+    if isinstance(need.target, str) and not need.target.lstrip("-").isdigit() and need.target != _column_name(need):
         return need.target
     raise UsageError(f"a folder of images has one target, the names of its folders; got target={need.target!r}, "
                      "leave it out.")
 
 
-def _layout_findings(laid: layout.Layout, target: str) -> list[Finding]:
+def _layout_findings(laid: layout.Layout, column: str, target: str) -> list[Finding]:
     found = [Finding(code="empty_class", severity="warning", column=target,
                      evidence=f"The folder {name!r} holds no image.", data={"path": name},
                      consequence="There is no such class in the model.") for name in laid.empty[:LISTED]]
@@ -135,7 +142,7 @@ def _layout_findings(laid: layout.Layout, target: str) -> list[Finding]:
                              evidence=f"{len(laid.empty) - LISTED} more folders hold no image.",
                              data={"more": len(laid.empty) - LISTED}, consequence="There are no such classes."))
     if laid.loose:
-        found.append(Finding(code="unlabelled_image", severity="warning", column=COLUMN,
+        found.append(Finding(code="unlabelled_image", severity="warning", column=column,
                              evidence=f"{len(laid.loose)} images lie in no class folder, the first is "
                                       f"{laid.loose[0]!r}.", consequence="Left out.",
                              data={"count": len(laid.loose), "paths": list(laid.loose[:LISTED])}))
