@@ -270,6 +270,7 @@ def test_folders_with_parts(tmp_path: Path) -> None:
 def test_a_folder_without_classes_is_for_prediction(tmp_path: Path) -> None:
     (tmp_path / "b.txt").write_text("second")
     (tmp_path / "a.md").write_text("first")
+    assert readers.find(tmp_path) is None
     read = SPEC.read(tmp_path, Need(modality="text"))
     assert read.frame["text"].tolist() == ["first", "second"] and read.origin["paths"] == ["a.md", "b.txt"]
 

@@ -6,6 +6,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from rightfit.data.readers._files import is_path, locate
 from rightfit.data.table import Reader, shown
 from rightfit.errors import DataError
 from rightfit.records import Need
@@ -31,6 +32,8 @@ def read(source: Any, need: Need | None = None) -> tuple[Any, dict[str, Any]]:
         return held[1], held[2]
     reader = find(source)
     if reader is None:
+        if is_path(source):
+            locate(source)
         raise DataError(f"the data must be a file, a database URL or a frame; got source={shown(source)}.")
     frame, origin = reader.read(source, need or Need())
     frame.columns = names(list(frame.columns))

@@ -135,4 +135,9 @@ def _decimal_points(frame: Any) -> Any:
     return frame
 
 
-SPEC = Reader(name="delimited", accepts=is_path, read=read, last_resort=True)
+def accepts(source: Any) -> bool:
+    """Any path but a folder's: what no other reader knows is tried as text."""
+    return is_path(source) and not Path(source).expanduser().is_dir()
+
+
+SPEC = Reader(name="delimited", accepts=accepts, read=read, last_resort=True)
