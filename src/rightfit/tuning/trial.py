@@ -131,7 +131,9 @@ def screen(payload: Mapping[str, Any], deadline: float) -> dict[str, Any]:
     family = registry.plugin("rightfit.models", candidate.family, "family")
     started = time.monotonic()
     few = at.data.take(at.folds[0][0][:SCREEN_ROWS])
-    model = family.untrained(steps.retrained(candidate.params, steps.divided(candidate.steps)[1]), at.task, few)
+    after = steps.divided(candidate.steps)[1]
+    bare = family.untrained(steps.retrained(candidate.params, after), at.task, few)
+    model = steps.finished(bare, after, few, at.task, 0)
     folder = Path(payload["package"])
     found = pack(model, folder, candidate, at, Rule())
     if payload.get("thorough"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
+import weakref
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,12 +24,13 @@ PLUGINS = "rightfit.tuning.compress"
 class CompressedModel:
     """Model files in a folder of its own, which goes when the model goes. `learned` is that of the model before."""
 
-    def __init__(self, place: tempfile.TemporaryDirectory[str], meta: dict[str, Any], task: Task,
+    def __init__(self, place: Path, meta: dict[str, Any], task: Task,
                  learned: dict[str, Any]) -> None:
         self._place, self.meta, self.learned = place, meta, learned
         self._flat = not task.classifies and task.outputs == 1
         runtime = registry.plugin(RUNTIMES, str(meta["runtime"]), "runtime")
-        self._scorer = runtime.load(Path(place.name), meta)
+        self._scorer = runtime.load(place, meta)
+        weakref.finalize(self, shutil.rmtree, place, True)
 
     def fit(self, data: Dataset, *, seed: int, deadline: float) -> CompressedModel:
         """Raises UsageError: a compressed model is made of a fitted one."""
@@ -41,7 +43,7 @@ class CompressedModel:
 
     def save(self, folder: Any) -> dict[str, Any]:
         """Copy the model's files into an existing folder; returns the runtime's meta."""
-        shutil.copytree(self._place.name, folder, dirs_exist_ok=True)
+        shutil.copytree(self._place, folder, dirs_exist_ok=True)
         return json.loads(json.dumps(self.meta))  # type: ignore[no-any-return]
 
 
@@ -61,8 +63,7 @@ def compressed(model: Model | Path, steps: Sequence[Step], rows: Dataset, task: 
              if (spec := _spec(step)).apply is not None]
     if not known and not isinstance(model, Path):
         return model
-    place = tempfile.TemporaryDirectory(prefix="rightfit-compressed-", ignore_cleanup_errors=True)
-    folder = Path(place.name)
+    folder = Path(tempfile.mkdtemp(prefix="rightfit-compressed-"))
     learned: dict[str, Any] = {}
     if isinstance(model, Path):
         meta = _taken(model, folder)
@@ -72,7 +73,7 @@ def compressed(model: Model | Path, steps: Sequence[Step], rows: Dataset, task: 
         assert spec.apply is not None
         meta = spec.apply(folder, meta, rows, task, step.params, seed)
         meta = {**meta, "compressed": [*meta.get("compressed", ()), asdict(step)]}
-    return CompressedModel(place, meta, task, learned)
+    return CompressedModel(folder, meta, task, learned)
 
 
 def _spec(step: Step) -> Compression:
