@@ -20,7 +20,8 @@ RANK |= dict.fromkeys(("__init__", "__main__", "progress"), RANK["cli"])
 HEAVY = frozenset((
     "pandas", "scipy", "sklearn", "imblearn", "cleanlab", "lightgbm", "xgboost", "catboost", "optuna", "onnx",
     "onnxruntime", "skl2onnx", "onnxmltools", "torch", "safetensors", "polars", "pyarrow", "openpyxl", "sqlalchemy",
-    "psycopg", "matplotlib", "jinja2", "rich", "typer", "psutil", "joblib", "threadpoolctl"))
+    "psycopg", "matplotlib", "PIL", "torchvision", "timm", "transformers", "tokenizers", "peft", "torch_pruning",
+    "tensorflow", "keras", "tf2onnx", "jinja2", "rich", "typer", "psutil", "joblib", "threadpoolctl"))
 ALLOWED = {"cli": frozenset(("typer",))}  # it is what the command line is made of, and nobody else imports that file
 NUMPY_FREE = frozenset(("errors", "units", "records", "registry", "cli", "__init__", "__main__"))
 
@@ -30,7 +31,7 @@ CORE = frozenset((
 # In these, a literal is a word of HTML or of SVG, or the kind of a column, never a modality.
 OTHER_MEANINGS = {"report": frozenset(("text",)), "metrics": frozenset(("text",))}
 
-PLUGIN_FOLDERS = ("data.checks", "data.treatments", "data.modalities", "data.readers", "models", "package.runtimes",
+PLUGIN_FOLDERS = ("data.checks", "data.treatments", "data.modalities", "data.readers", "data.column_kinds", "tuning.compress", "models", "package.runtimes",
                   "package.cores", "report.messages")
 
 

@@ -162,7 +162,7 @@ def test_the_leader_is_compressed_from_the_package_of_the_same_fold(families, tm
 
 
 def test_epochs_are_kept_with_the_trial(families, tmp_path):
-    racing, store = raced(tmp_path / "run")
+    _, store = raced(tmp_path / "run")
     done = [t for t in store.trials() if t.candidate.family == "heavy" and t.fold == 0 and not t.candidate.steps]
     assert done[0].history == ({"epoch": 1.0, "loss": 0.5, "score": 0.7},)
     store.close()
