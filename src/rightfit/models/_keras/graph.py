@@ -62,7 +62,7 @@ class Writer:
         return name
 
     def model(self, result: str, shape: Sequence[int], outputs: int, kind: Any = np.float32) -> bytes:
-        """The finished graph: X (n, *shape) of `kind` to Y float32 (n, outputs). Raises UsageError if it is no graph."""
+        """The finished graph: X (n, *shape) of `kind` to Y float32 (n, outputs)."""
         import onnx
         from onnx import TensorProto, helper
 
