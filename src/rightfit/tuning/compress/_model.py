@@ -24,8 +24,7 @@ PLUGINS = "rightfit.tuning.compress"
 class CompressedModel:
     """Model files in a folder of its own, which goes when the model goes. `learned` is that of the model before."""
 
-    def __init__(self, place: Path, meta: dict[str, Any], task: Task,
-                 learned: dict[str, Any]) -> None:
+    def __init__(self, place: Path, meta: dict[str, Any], task: Task, learned: dict[str, Any]) -> None:
         self._place, self.meta, self.learned = place, meta, learned
         self._flat = not task.classifies and task.outputs == 1
         runtime = registry.plugin(RUNTIMES, str(meta["runtime"]), "runtime")
@@ -64,16 +63,19 @@ def compressed(model: Model | Path, steps: Sequence[Step], rows: Dataset, task: 
     if not known and not isinstance(model, Path):
         return model
     folder = Path(tempfile.mkdtemp(prefix="rightfit-compressed-"))
-    learned: dict[str, Any] = {}
-    if isinstance(model, Path):
-        meta = _taken(model, folder)
-    else:
-        meta, learned = model.save(folder), dict(model.learned)
-    for step, spec in known:
-        assert spec.apply is not None
-        meta = spec.apply(folder, meta, rows, task, step.params, seed)
-        meta = {**meta, "compressed": [*meta.get("compressed", ()), asdict(step)]}
-    return CompressedModel(folder, meta, task, learned)
+    try:
+        if isinstance(model, Path):
+            meta, learned = _taken(model, folder), dict[str, Any]()
+        else:
+            meta, learned = model.save(folder), dict(model.learned)
+        for step, spec in known:
+            assert spec.apply is not None
+            meta = spec.apply(folder, meta, rows, task, step.params, seed)
+            meta = {**meta, "compressed": [*meta.get("compressed", ()), asdict(step)]}
+        return CompressedModel(folder, meta, task, learned)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 def _spec(step: Step) -> Compression:
