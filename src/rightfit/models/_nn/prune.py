@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import io
+import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
-from rightfit.errors import Unavailable, UsageError
+import numpy as np
 
+from rightfit.errors import Unavailable, UsageError
+from rightfit.models._nn import loop
+from rightfit.records import Task
+
+TUNE = 0.3  # of the epochs and of the time, for tuning what is left
+GENTLE = 0.3  # of the learning rate
 ROUND = 8  # channels come in multiples of what a vector register holds
 Importance = Literal["group_norm", "lamp", "random"]
 
@@ -83,3 +90,30 @@ def prune_channels(net: Any, example: tuple[Any, ...], share: float, importance:
             parameter.requires_grad_(False)
         net.train(training)
     return net
+
+
+def fitted(net: Any, rows: loop.Rows, params: Mapping[str, Any], task: Task, *, seed: int,
+           deadline: float) -> loop.Fitted:
+    """`loop.fit`; with `prune` above 0 among the params, channels leave afterwards and the rest is tuned again.
+
+    The network is changed in place. Tuning has 0.3 of the epochs at 0.3 of the learning rate, whole network, and is
+    given its share of the time before the deadline. Raises as `prune_channels`.
+    """
+    share = float(params.get("prune") or 0.0)
+    if not share:
+        return loop.fit(net, rows, params, task, seed=seed, deadline=deadline)
+    left = max(deadline - time.monotonic(), 0.0)
+    found = loop.fit(net, rows, params, task, seed=seed, deadline=deadline - left * TUNE / (1 + TUNE))
+    thin(net, rows, share)
+    recipe = {**params, "epochs": max(1, round(TUNE * float(params["epochs"]))), "freeze_epochs": 0, "head_only": False,
+              "learning_rate": GENTLE * float(params["learning_rate"])}
+    loop.fit(net, rows, recipe, task, seed=seed + 1, deadline=deadline)
+    return found
+
+
+def thin(net: Any, rows: loop.Rows, share: float) -> Any:
+    """The network on the CPU without `share` of its channels, its inputs taken from the first rows."""
+    import torch
+
+    example = rows.inputs(np.arange(min(2, len(rows))), False, torch.Generator().manual_seed(0))
+    return prune_channels(net.cpu(), tuple(example), share)
