@@ -16,7 +16,7 @@ from rightfit.models._nn.loop import finish
 from rightfit.models._nn.steps import inner_split
 from rightfit.records import Task, frozen
 
-PATH = (1.0, 0.3, 0.1, 0.03, 0.01, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5)  # strengths tried, from the strongest
+PATH = (0.1, 0.03, 0.01, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5, 1e-5, 3e-6, 1e-6)  # strengths tried, from the strongest
 PATIENCE = 2  # strengths in a row that are no better, after which weaker ones are not tried
 ITERATIONS = 300
 NEVER = -30.0  # the logit of a class without rows
@@ -57,7 +57,7 @@ def fit(kind: str, rows: Problem, params: Mapping[str, Any], task: Task, *, seed
     spread = np.maximum(scale, 0.1 * float(scale.mean()) + 1e-12) * np.sqrt(rows.X.shape[1])
     Z = ((rows.X - centre) / spread).astype(np.float32)
     told = params.get("l2", "auto")
-    strength, sharp = (1e-3, 1.0) if told == "auto" else (float(told), 1.0)
+    strength, sharp = (1e-4, 1.0) if told == "auto" else (float(told), 1.0)
     inside = Problem(X=Z, y=rows.y, weight=rows.weight, groups=rows.groups)
     split = _inner(inside, task, seed) if told == "auto" or kind == "svm" else None
     if split is not None:

@@ -1,0 +1,1 @@
+"""Families for images, one file each."""
