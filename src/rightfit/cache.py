@@ -159,3 +159,16 @@ def rows(name: str, keys: Sequence[str], compute: Compute, *, most: int = 4096) 
 def _table(shards: Sequence[Any], known: dict[str, tuple[int, int]], keys: Sequence[str]) -> Table:
     where = np.array([known[key] for key in keys], dtype=np.int64).reshape(-1, 2)
     return Table(shards, where[:, 0], where[:, 1])
+
+
+def known(name: str, keys: Sequence[str]) -> Any:
+    """Which of these rows are kept, bool (n,): what `rows` would not have to compute.
+
+    >>> known("pixels-64", ["a"]).tolist()
+    [False]
+    """
+    folder = place()
+    if folder is None or not (folder / _named(name)).is_dir():
+        return np.zeros(len(keys), dtype=bool)
+    found = _read(folder / _named(name))[1]
+    return np.array([key in found for key in keys], dtype=bool)

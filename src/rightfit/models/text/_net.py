@@ -11,11 +11,12 @@ from typing import Any, Protocol
 import numpy as np
 
 from rightfit.errors import UsageError
+from rightfit.models.text._grams import join
 from rightfit.models.text._tokens import SAMPLE, reach
-from rightfit.models.text._vectorise import Ids, join
-from rightfit.records import Dataset, Task
+from rightfit.models.text._vectorise import Ids
+from rightfit.records import Dataset, Problem, Task
 
-PROBLEMS = ("binary", "multiclass", "multilabel", "regression")
+PROBLEMS: tuple[Problem, ...] = ("binary", "multiclass", "multilabel", "regression")
 NEVER = -30.0  # the logit of a class without training rows
 FAR = 1e4  # taken from what a mask hides; finite, so that a text without words is no division by zero
 UNKNOWN = 1
@@ -88,8 +89,7 @@ def padded(rows: Sequence[Any]) -> Any:
 
 
 def masked(X: Any) -> Any:
-    """(ids (n, length + 1), mask float32 (n, length + 1, 1)): a column of padding is added, so that an empty text works.
-    """
+    """(ids (n, length + 1), mask float32 (n, length + 1, 1)): with a column of padding, so that an empty text works."""
     from torch.nn import functional as f
 
     X = f.pad(X, (0, 1))

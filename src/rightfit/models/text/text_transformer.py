@@ -11,8 +11,8 @@ from rightfit.records import Dimension, Facts, Family, Task
 
 # Norms before the blocks, which trains without long warm-up (Xiong et al. 2020); two layers of 128 for few texts.
 DEFAULTS: Mapping[str, Any] = {
-    "unit": "word", "min_df": 2, "max_features": 20_000, "max_length": 256, "width": 128, "heads": 4, "layers": 2, "dropout": 0.3,
-    "word_dropout": 0.1, "weight_decay": 0.05, "learning_rate": 1e-3, "batch": 64, "epochs": 15,
+    "unit": "word", "min_df": 2, "max_features": 20_000, "max_length": 256, "width": 128, "heads": 4, "layers": 2,
+    "dropout": 0.3, "word_dropout": 0.1, "weight_decay": 0.05, "learning_rate": 1e-3, "batch": 64, "epochs": 15,
     "early_stopping": True, "patience": 5, "label_smoothing": 0.05, "clip": 1.0,
 }
 
@@ -61,6 +61,7 @@ def make(ids: int, outputs: int, params: Mapping[str, Any]) -> Any:
         def __init__(self) -> None:
             super().__init__()
             self.embed = _net.embedding(ids, width)
+            self.positions: Any
             self.register_buffer("positions", _positions(int(params["max_length"]) + 1, width), persistent=False)
             self.blocks = torch.nn.ModuleList(Block() for _ in range(int(params["layers"])))
             self.norm, self.drop = torch.nn.LayerNorm(width), torch.nn.Dropout(drop)
@@ -102,6 +103,6 @@ SPEC = Family(
     regularisers=("dropout", "word_dropout", "weight_decay"),
     handles=frozenset({"weights", "text", "nonlinear"}),
     seconds=lambda task: 4.0 + 1.2e-2 * task.rows, requires=("torch",),
-    smoke={"min_df": 1, "max_features": 2000, "width": 32, "heads": 2, "layers": 1, "dropout": 0.1, "epochs": 8, "batch": 16,
-           "learning_rate": 5e-3, "label_smoothing": 0.0},
+    smoke={"min_df": 1, "max_features": 2000, "width": 32, "heads": 2, "layers": 1, "dropout": 0.1, "epochs": 8,
+           "batch": 16, "learning_rate": 5e-3, "label_smoothing": 0.0},
     untrained=_untrained, rank=45, rung=0.25)

@@ -10,9 +10,9 @@ from rightfit.records import Dimension, Facts, Family, Task
 
 # Kim 2014 and Zhang & Wallace 2017: widths 3, 4, 5, 100-ish filters each, dropout .5 before the output.
 DEFAULTS: Mapping[str, Any] = {
-    "unit": "word", "min_df": 2, "max_features": 20_000, "max_length": 256, "embedding": 128, "filters": 128, "widths": [1, 3, 4, 5],
-    "dropout": 0.5, "word_dropout": 0.1, "weight_decay": 0.05, "learning_rate": 2e-3, "batch": 64, "epochs": 15,
-    "early_stopping": True, "patience": 5, "label_smoothing": 0.05, "clip": 1.0,
+    "unit": "word", "min_df": 2, "max_features": 20_000, "max_length": 256, "embedding": 128, "filters": 128,
+    "widths": [1, 3, 4, 5], "dropout": 0.5, "word_dropout": 0.1, "weight_decay": 0.05, "learning_rate": 2e-3,
+    "batch": 64, "epochs": 15, "early_stopping": True, "patience": 5, "label_smoothing": 0.05, "clip": 1.0,
 }
 
 
@@ -58,8 +58,8 @@ def _untrained(params: Mapping[str, Any], task: Task, data: Any) -> _net.TextMod
 
 SPEC = Family(
     name="textcnn", modality="text", problems=_net.PROBLEMS, build=build,
-    facts=Facts(year=2014, paper="Kim 2014, Convolutional Neural Networks for Sentence Classification; settings: Zhang & "
-                                 "Wallace 2017", licence="BSD-3-Clause", framework="torch",
+    facts=Facts(year=2014, paper="Kim 2014, Convolutional Neural Networks for Sentence Classification; settings: Zhang "
+                                 "& Wallace 2017", licence="BSD-3-Clause", framework="torch",
                 good_at="phrases that tell the class wherever they stand; quick to serve",
                 bad_at="few texts: its word vectors are learned from them alone; relations over long distances",
                 pretrained="none: word vectors are learned from scratch"),
@@ -72,6 +72,6 @@ SPEC = Family(
     regularisers=("dropout", "word_dropout", "weight_decay"),
     handles=frozenset({"weights", "text", "nonlinear"}),
     seconds=lambda task: 3.0 + 6e-3 * task.rows, requires=("torch",),
-    smoke={"min_df": 1, "max_features": 2000, "embedding": 32, "filters": 32, "epochs": 8, "batch": 16, "learning_rate": 5e-3,
-           "label_smoothing": 0.0},
+    smoke={"min_df": 1, "max_features": 2000, "embedding": 32, "filters": 32, "epochs": 8, "batch": 16,
+           "learning_rate": 5e-3, "label_smoothing": 0.0},
     untrained=_untrained, rank=35, rung=0.25)
