@@ -18,6 +18,7 @@ STEPPED = 0.02  # parity of 8-bit activations: a rounding error beside a step's 
 OPSET = 13  # quantisation along an axis, reduction along a given axis of any rank
 NEURAL = frozenset(("torch", "tensorflow", "keras", "transformers", "timm"))
 DOMAINS = ("", "ai.onnx", "ai.onnx.ml")
+LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 
 
 def neural(family: Family) -> bool:
@@ -184,9 +185,10 @@ def attributes(node: Any) -> dict[str, Any]:
 
 
 def weighted(net: Net) -> Iterator[tuple[Any, str]]:
-    """(node, weight) of every convolution and matrix product with a large constant weight, in their order."""
+    """(node, weight) of every layer: convolutions and matrix products with a constant weight, in their order."""
     for node in net.graph.node:
-        if node.op_type in ("Conv", "ConvTranspose", "Gemm", "MatMul") and net.large(node.input[1]):
+        if node.op_type in LAYERS and (found := net.constants.get(node.input[1])) and found.data_type == 1 and \
+                len(found.dims) > 1:
             yield node, node.input[1]
 
 

@@ -16,25 +16,28 @@ from rightfit.records import Candidate, Compression, Dataset, Family, Task
 from rightfit.tuning.compress import _graph, _inputs
 from rightfit.tuning.compress._weights8 import store
 
-ROWS = 64  # beyond a few dozen rows, ranges hardly move (Nagel et al. 2021)
-PIECE = 4  # rows whose activations are held at once while ranges are measured
+ROWS, MOST = 64, 512  # rows whose ranges are measured: of pictures a few dozen do (Nagel et al. 2021), tables need more
+VALUES = 2**13  # inputs of a row up to which MOST are taken
+PIECE, HELD = 4, 2**16  # rows, or inputs, whose activations are held at once meanwhile
 METHODS = ("minmax", "percentile", "entropy")
 BETWEEN = ("Add", "MaxPool", "AveragePool", "GlobalAveragePool", "Concat")  # 8 bits flow through them
 
 
 def plan(candidate: Candidate, family: Family, task: Task) -> tuple[Mapping[str, Any], ...]:
-    """Three variants for every network: plain ranges, ranges without outliers, first and last layer left in 32 bits."""
-    variants = ({"method": "minmax"}, {"method": "percentile"}, {"method": "minmax", "ends": "float"})
+    """Three variants for every network: plain ranges, ranges without outliers, the first layer left in 32 bits."""
+    variants = ({"method": "minmax"}, {"method": "percentile"}, {"method": "minmax", "first": "float"})
     return variants if _graph.neural(family) else ()
 
 
-def _inside(net: _graph.Net, ends: bool) -> tuple[list[str], int]:
-    """(names of the nodes to turn, number of weighted ones): what stands between the first weights and the last.
+def _inside(net: _graph.Net, first: bool) -> tuple[list[str], int]:
+    """(names of the nodes to turn, number of large layers among them): what stands between the first and the last.
 
-    Normalising pixels before, and the softmax behind, keep their 32 bits. `ends`: the first and last layer too.
+    Normalising pixels before, the last layer, and the softmax behind it keep their 32 bits: 256 steps are too few for
+    an answer. `first`: the first layer too.
     """
-    layers = [node.name for node, _ in _graph.weighted(net)]
-    chosen = set(layers if ends else layers[1:-1])
+    found = list(_graph.weighted(net))[0 if first else 1:-1]
+    layers = [node.name for node, _ in found]
+    chosen = set(layers)
     seen: set[str] = set()
     for node in net.graph.node:
         if node.name in chosen or seen.intersection(node.input):
@@ -45,7 +48,7 @@ def _inside(net: _graph.Net, ends: bool) -> tuple[list[str], int]:
             wanted.update(node.input)
     between = [node.name for node in net.graph.node if node.op_type in BETWEEN and seen.intersection(node.input)
                and wanted.intersection(node.output)]
-    return [*(n for n in layers if n in chosen), *between], len(chosen)
+    return [*layers, *between], sum(net.large(name) for _, name in found)
 
 
 @contextlib.contextmanager
@@ -98,25 +101,30 @@ def _quantised(model: Any, arrays: list[Any], names: list[str], method: str, mos
 
 def apply(folder: Path, meta: Mapping[str, Any], rows: Dataset, task: Task, params: Mapping[str, Any],
           seed: int) -> dict[str, Any]:
-    """Compute layers in 8 bits: weights symmetric for each channel, activations uint8, ranges from 64 of the rows.
+    """Compute layers in 8 bits: weights symmetric for each channel, activations uint8, ranges from 64 rows, 512 where
+    they are short.
 
-    params: `method` of the ranges (minmax, percentile 99.99, entropy), `ends` "float" to leave the first and last
-    layer in 32 bits. Other large weights are stored in 8 bits. Signed activations were measured 2.3 times slower.
+    params: `method` of the ranges (minmax, percentile 99.99, entropy), `first` "float" to leave the first layer in 32
+    bits. Other large weights are stored in 8 bits. Signed activations were measured 2.3 times slower.
     Raises UsageError for another method, without rows, and where no layer can be turned.
     """
-    method, ends = str(params.get("method", "minmax")), params.get("ends", "int8") == "int8"
+    method, first = str(params.get("method", "minmax")), params.get("first", "int8") == "int8"
     if method not in METHODS:
         raise UsageError(f"method must be one of {', '.join(METHODS)}; got method={method!r}.")
     heard = _inputs.heard(folder, meta, rows, ROWS, seed)
+    wide = max(array[0].size for arrays in heard.values() for array in arrays)
+    if wide <= VALUES:
+        heard = _inputs.heard(folder, meta, rows, MOST, seed)
+    piece = max(PIECE, HELD // wide)
     most = _graph.eight_bits()
 
     def change(model: Any, path: Path) -> tuple[Any, int]:
         net = _graph.Net(_graph.simplified(model))
         net.put(list(net.graph.node))
-        names, count = _inside(net, ends)
+        names, count = _inside(net, first)
         if not count:
             return net.model, 0
-        arrays = list(_inputs.pieces(heard[path.name], PIECE))
+        arrays = list(_inputs.pieces(heard[path.name], piece))
         small = _graph.Net(_quantised(net.model, arrays, names, method, most))
         store(small)
         return small.model, count

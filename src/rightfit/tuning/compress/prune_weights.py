@@ -62,7 +62,7 @@ def apply(folder: Path, meta: Mapping[str, Any], rows: Dataset, task: Task, para
         net = _graph.Net(_graph.simplified(model))
         first, names = list[Any](), set[str]()
         for node, name in list(_graph.weighted(net))[1:-1]:
-            if name in names:
+            if name in names or not net.large(name):
                 continue
             values = net.array(name)
             net.constants.pop(name).name = f"{name}__whole"
