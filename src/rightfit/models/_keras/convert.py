@@ -1,10 +1,9 @@
-"""From a trained Keras network to ONNX bytes, proven on rows, and back to a function on ONNX Runtime."""
+"""From a trained Keras network to ONNX bytes, proven on rows."""
 
 from __future__ import annotations
 
 import tempfile
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +12,10 @@ import numpy as np
 from rightfit.errors import Unavailable, UsageError
 from rightfit.models._keras import graph
 from rightfit.models._nn.loop import finish
+from rightfit.models.image._graph import runner
 from rightfit.records import Task
 
 PARITY = 1e-4
-CHUNK = 32
 
 
 def network(net: Any, writer: graph.Writer, x: str) -> str:
@@ -85,25 +84,8 @@ def to_onnx(net: Any, some: Any, task: Task, shift: tuple[Any, Any] | None = Non
         told = told * scale + mean
     content = writer.model(y, some.shape[1:], told.shape[1], some.dtype)
     told = finish(told, task)
-    away = float(np.abs(told - function(content)(some)).max(initial=0.0) / max(1.0, float(np.abs(told).max(initial=0))))
+    away = float(np.abs(told - runner(content)(some)).max(initial=0.0) / max(1.0, float(np.abs(told).max(initial=0))))
     if not away <= PARITY:
         raise UsageError(f"the ONNX graph must compute what Keras computes; got difference={away:.3g}, the network's "
                          f"layers are {', '.join(sorted({type(one).__name__ for one in net.layers}))}.")
     return content
-
-
-def function(content: bytes) -> Callable[[Any], Any]:
-    """X (n, ...) -> Y float64 (n, k) on ONNX Runtime, one thread."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-
-    def run(X: Any) -> Any:
-        parts = [session.run(["Y"], {"X": X[at:at + CHUNK]})[0] for at in range(0, max(len(X), 1), CHUNK)]
-        return np.concatenate(parts).astype(np.float64)
-
-    return run
-

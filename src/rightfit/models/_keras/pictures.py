@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from rightfit.data._media import decode
-from rightfit.errors import DataError, UsageError
 from rightfit.models._keras import convert, train
+from rightfit.models.image._net import ImageModel
+from rightfit.models.image._rows import mirrors
 from rightfit.records import Dataset, Task
 
 SMALLEST, LARGEST = 32, 128  # keras.applications halve five times; above 128 pixels a CPU trains for hours
@@ -20,15 +20,6 @@ SHIFT = 8  # crops are moved by up to an eighth of the side
 
 Make = Callable[[int, int], Any]
 """make(size, outputs) -> a Keras model from float32 (n, size, size, 3) in 0..255 to logits (n, outputs)."""
-
-
-def references(X: Any, column: str) -> list[str]:
-    """The images of n rows. Raises DataError where one is missing."""
-    refs: list[str] = X[column].tolist()
-    if any(not isinstance(ref, str) for ref in refs):
-        row = next(i for i, ref in enumerate(refs) if not isinstance(ref, str))
-        raise DataError(f"every row must hold an image; got {column}=None in row={row}, give one or leave it out.")
-    return refs
 
 
 class Pictures:
@@ -64,92 +55,56 @@ class Pictures:
         return pixels
 
 
-class PictureModel:
+class PictureModel(ImageModel):
     """A Keras network for images. `make` builds it; after fitting, what predicts is the ONNX graph that is served.
 
-    params: size (0: by the data), mirror, move, and the recipe of `rightfit.models._keras.train.fit`. `learned` is the
-    epochs and the size.
+    params: size (0: by the data), flip (auto, true, false), move, and the recipe of `rightfit.models._keras.train.fit`.
+    `sizes`: the least and the largest side where the data choose it.
     """
 
-    def __init__(self, task: Task, params: Mapping[str, Any], make: Make) -> None:
-        self.task, self.params, self.make = task, params, make
-        self.learned: dict[str, Any] = {}
-        self.column, self.size, self.flat = "", 0, False
-        self.content = b""
-        self._run: Callable[[Any], Any] | None = None
-
-    def fit(self, data: Dataset, *, seed: int, deadline: float) -> PictureModel:
-        """Learn from labelled rows; stops by `deadline` (time.monotonic seconds) with the best so far."""
-        if data.y is None or not len(data):
-            raise UsageError(f"training rows must be labelled; got rows={len(data)}, labelled={data.y is not None}.")
-        refs = self._look(data)
-        y, mean, scale = np.asarray(data.y), np.zeros(1), np.ones(1)
-        if not self.task.classifies:
-            wide = y.astype(np.float64).reshape(len(y), -1)
-            mean, scale = wide.mean(axis=0), wide.std(axis=0)
-            scale = np.where(scale > 1e-12 * np.maximum(1.0, np.abs(mean)), scale, 0.0)
-            y = ((wide - mean) / np.where(scale > 0, scale, 1.0)).astype(np.float32)
-            y = y[:, 0] if self.flat else y
-        rows = Pictures(decode.pixels(refs, self.size), (y, data.weight, data.groups), np.arange(len(y)),
-                        (bool(self.params.get("mirror")), bool(self.params.get("move"))))
-        net, seconds = self._built(seed)
-        _lean(net, train.targets(y, self.task), self.task)
-        fitted = train.fit(net, rows, self.params, self.task, seed=seed, around=(deadline, seconds))
-        self._keep(net, rows, (mean, scale))
-        self.learned = {"epochs": fitted.epochs, "size": self.size}
-        return self
+    def __init__(self, task: Task, params: Mapping[str, Any], make: Make,
+                 sizes: tuple[int, int] = (SMALLEST, LARGEST)) -> None:
+        super().__init__(task, params)
+        self.make, self.sizes = make, sizes
+        self._some: Any = None
 
     def untrained(self, data: Dataset) -> PictureModel:
-        """As fitted on the rows, but with the weights that it starts from."""
-        refs = self._look(data)
-        net, _ = self._built(0)
-        rows = Pictures(decode.pixels(refs[:PROVE], self.size), (None, None, None), np.arange(min(len(refs), PROVE)),
-                        (False, False))
-        self._keep(net, rows, (np.zeros(1), np.ones(1)))
+        """The same model with random weights, to be measured before any training; takes its shapes from `data`."""
+        self._look(data)
+        if not self.task.classifies:
+            self.mean, self.scale = np.zeros(self.task.outputs), np.ones(self.task.outputs)
+        self._some = decode.pixels(list(data.X[self.column])[:1], self.size).take([0])
+        self._export(self._built(0)[0])
         return self
 
-    def _look(self, data: Dataset) -> list[str]:
-        self.column = data.schema.features[0].name
-        refs = references(data.X, self.column)
-        asked = int(self.params.get("size") or 0)
-        self.size = asked or min(max(decode.natural_size(refs), SMALLEST), LARGEST)
-        self.flat = not self.task.classifies and (data.y is None or np.ndim(data.y) == 1)
-        return refs
+    def _size(self, natural: int) -> int:
+        return int(self.params.get("size") or 0) or min(max(natural, self.sizes[0]), self.sizes[1])
 
     def _built(self, seed: int) -> tuple[Any, float]:
         from rightfit.models._keras.backend import keras, seeded
 
         keras()
         start = time.monotonic()
-        outputs = max(len(self.task.classes), 2) if self.task.problem in ("binary", "multiclass") else (
-            len(self.task.classes) if self.task.classifies else self.task.outputs)
         with seeded(seed):
-            net = self.make(self.size, outputs)
+            net = self.make(self.size, self.outputs)
         return net, time.monotonic() - start
 
-    def _keep(self, net: Any, rows: Pictures, shift: tuple[Any, Any]) -> None:
-        some = rows.batch(np.arange(min(len(rows), PROVE)), None)
-        self.content = convert.to_onnx(net, some, self.task, shift)
-        self._run = convert.function(self.content)
+    def _learn(self, data: Dataset, y: Any, seed: int, deadline: float) -> Any:
+        flip = self.params.get("flip", "auto")
+        moves = (mirrors(self.task) if flip == "auto" else bool(flip), bool(self.params.get("move")))
+        table = decode.pixels(list(data.X[self.column]), self.size)
+        rows = Pictures(table, (y, data.weight, data.groups), np.arange(len(y)), moves)
+        self._some = rows.batch(np.arange(min(len(rows), PROVE)), None)
+        net, seconds = self._built(seed)
+        _lean(net, train.targets(y, self.task), self.task)
+        fitted = train.fit(net, rows, self.params, self.task, seed=seed, around=(deadline, seconds))
+        self.learned = {"epochs": fitted.epochs}
+        return net
 
-    def predict(self, X: Any) -> Any:
-        """(n, k) probabilities in the order of task.classes; values (n,), or (n, k) when y had columns."""
-        if self._run is None:
-            raise UsageError("a model must be fitted before it predicts; got fitted=False, call fit first.")
-        table = decode.pixels(references(X, self.column), self.size)
-        parts = [self._run(table.take(np.arange(at, min(at + convert.CHUNK, len(table)))))
-                 for at in range(0, len(table), convert.CHUNK)]
-        out = np.concatenate(parts) if parts else np.empty((0, max(len(self.task.classes), self.task.outputs)))
-        return out[:, 0] if self.flat else out
-
-    def save(self, folder: Any) -> dict[str, Any]:
-        """Write model.onnx; returns the meta of the runtime `image`. All that follows the pixels is in the graph."""
-        if not self.content:
-            raise UsageError("a model must be fitted before it is saved; got fitted=False, call fit first.")
-        (Path(folder) / "model.onnx").write_bytes(self.content)
-        outputs = len(self.task.classes) if self.task.classifies else self.task.outputs
-        return {"runtime": "image", "column": self.column, "size": self.size, "outputs": outputs,
-                "cores": [{"format": "onnx", "file": "model.onnx"}]}
+    def _export(self, net: Any) -> None:
+        shift = None if self.task.classifies else (self.mean, self.scale)
+        self.content = convert.to_onnx(net, self._some, self.task, shift)
+        self._run = None
 
 
 def _lean(net: Any, target: Any, task: Task) -> None:

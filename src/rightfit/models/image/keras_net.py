@@ -41,7 +41,7 @@ NETWORKS: Mapping[str, Network] = {
 DEFAULTS: Mapping[str, Any] = {
     "network": "MobileNetV2", "pretrained": False, "alpha": 1.0, "size": 0, "dropout": 0.2, "head_only": False,
     "epochs": 20, "learning_rate": 1e-3, "weight_decay": 0.01, "batch": 32, "optimizer": "adamw",
-    "schedule": "onecycle", "label_smoothing": 0.1, "balanced": False, "mirror": True, "move": True,
+    "schedule": "onecycle", "label_smoothing": 0.1, "balanced": False, "flip": "auto", "move": True,
     "early_stopping": True, "patience": 8,
 }
 # ImageNet's channels as Simonyan & Zisserman's Caffe nets want them: blue first, less the mean.
@@ -122,12 +122,12 @@ SPEC = Family(
            "learning_rate": Dimension(low=1e-4, high=3e-3, log=True),
            "weight_decay": Dimension(low=1e-4, high=0.1, log=True),
            "label_smoothing": Dimension(choices=(0.0, 0.1)), "balanced": Dimension(choices=(False, True)),
-           "mirror": Dimension(choices=(True, False)), "move": Dimension(choices=(True, False))},
+           "move": Dimension(choices=(True, False))},
     defaults=DEFAULTS,
     variants=(_FINE, {"network": "EfficientNetB0", **_FINE}, {"network": "ResNet50", **_FINE},
               {"network": "VGG16", **_FINE, "learning_rate": 5e-5}, {"network": "EfficientNetB0"},
               {"network": "ResNet50"}, {"network": "VGG16", "learning_rate": 1e-4}),
-    regularisers=("dropout", "weight_decay", "label_smoothing", "mirror", "move"),
+    regularisers=("dropout", "weight_decay", "label_smoothing", "move"),
     handles=frozenset({"weights", "imbalance", "nonlinear"}),
     seconds=lambda task: 30.0 + 20 * task.rows * NETWORKS["MobileNetV2"].seconds, requires=REQUIRES,
     smoke={"alpha": 0.35, "size": 32, "epochs": 4, "batch": 16, "learning_rate": 3e-3, "label_smoothing": 0.0},
