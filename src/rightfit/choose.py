@@ -32,7 +32,7 @@ def choose(source: Any, need: Need | None = None, *, out: str | Path | None = No
     need, watch = need or Need(), watch or _silent
     clock = start(need.budget_s)
     folder = Path(out) if out is not None else _scratch()
-    with _pool(need, folder) as pool, cache.at(folder / "cache"):
+    with _pool(source, need) as pool, cache.at(folder / "cache"):
         with _nothing_left_behind(folder):
             question = ask(source, need, test, watch)
         done = run(question, folder, clock, pool, overwrite=overwrite, watch=watch,
@@ -52,12 +52,13 @@ def _nothing_left_behind(folder: Path) -> Iterator[None]:
         raise
 
 
-def _pool(need: Need, folder: Path) -> Any:
+def _pool(source: Any, need: Need) -> Any:
     """Worker processes; their imports run while the data are read."""
+    from rightfit.data.table import pick
     from rightfit.engines.local import Pool
     from rightfit.resources.machine import usable_cores
 
-    return Pool(need.workers or usable_cores(), preload=("rightfit.tuning.preload",))
+    return Pool(need.workers or usable_cores(), preload=("rightfit.tuning.preload", *pick(source, need).preload))
 
 
 def run(question: Question, folder: Path, clock: Clock, pool: Any, *, overwrite: bool, watch: Watch,

@@ -36,7 +36,7 @@ class Modality:
     Of several that claim one source, the lowest `rank` reads it: the special before the general. `portable(records)`
     makes raw records self-contained, so that a package can hold them; it holds at most `samples`. `example(problem,
     n, seed, noise) -> (Dataset, Task)`: an easy problem for the conformance suite; `hard() -> {name: frame}`: rows
-    that every model of the modality must survive.
+    that every model of the modality must survive. `preload`: modules that its trials need, imported once beforehand.
     """
 
     name: str
@@ -45,6 +45,7 @@ class Modality:
     rank: int = 50
     portable: Callable[[list[dict[str, Any]]], list[dict[str, Any]]] = list
     samples: int = 64
+    preload: tuple[str, ...] = ()
     example: Callable[..., tuple[Dataset, Task]] | None = None
     hard: Callable[[], Mapping[str, Any]] | None = None
 

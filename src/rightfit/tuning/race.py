@@ -118,14 +118,14 @@ def _screen(race: Race) -> Unit | None:
 
 def _ready(race: Race) -> bool:
     """Whether enough first looks are in to give one candidate all rows, so that there is a model to deliver."""
-    looked = sum(1 for key, _, share in race.board.trials if share == race.rung and key not in race.board.out)
+    looked = sum(1 for key, fold, share in race.board.trials if fold == 0 and share < 1.0 and key not in race.board.out)
     return looked >= 3 and not any(u.fidelity == 1.0 for u in race.running.values())
 
 
 def _looks(race: Race) -> Unit | None:
     """The next first look, after the measurement of the untrained network where there is one."""
     for candidate in screen.entrants(race):
-        unit = Unit(candidate=candidate, fold=0, fidelity=race.rung)
+        unit = Unit(candidate=candidate, fold=0, fidelity=race.share(candidate))
         if not race.open(unit):
             continue
         if screen.measured(race, candidate):
@@ -139,15 +139,16 @@ def _looks(race: Race) -> Unit | None:
     if spared is None:
         return None
     race.board.out.pop(spared.key, None)
-    return Unit(candidate=spared, fold=0, fidelity=race.rung)
+    return Unit(candidate=spared, fold=0, fidelity=race.share(spared))
 
 
 def rung_survivors(race: Race, final: bool) -> list[Candidate]:
     """The better half of the first rung, at least four, best first; `final`: the others are out."""
     scored = []
     for candidate in screen.entrants(race):
-        trial = race.board.trials.get((candidate.key, 0, race.rung))
-        if trial is not None and trial.state == "ok":
+        share = race.share(candidate)
+        trial = race.board.trials.get((candidate.key, 0, share))
+        if share < 1.0 and trial is not None and trial.state == "ok":
             scored.append((race.board.quick_utility(trial), candidate.key, candidate))
     scored.sort(key=lambda item: (-item[0], item[1]))
     survivors = scored[: max(4, len(scored) // 2)]

@@ -59,17 +59,21 @@ class Race:
     proposals: int = 0
     since_leader: int = 0
 
+    def share(self, candidate: Candidate) -> float:
+        """The share of the rows of a candidate's first look; 1 where rows are few, or not many and quick to learn."""
+        rows = len(self.board.stage.folds[0][0])
+        enough = max(self.short.families[candidate.family].rung, RUNG_LEAST / rows)
+        return min(1.0 if rows <= LARGE else RUNG_ROWS / rows, enough, 1.0)
+
     @property
     def rung(self) -> float:
-        """The share of the rows of the first rung; 1 where rows are few, or not many and quick to train on."""
-        rows = len(self.board.stage.folds[0][0])
-        enough = max(min((f.rung for f in self.short.families.values()), default=1.0), RUNG_LEAST / rows)
-        return min(1.0 if rows <= LARGE else RUNG_ROWS / rows, enough, 1.0)
+        """The smallest share of the rows that a first look is given; 1 where all looks are at whole folds."""
+        return min((self.share(candidate) for candidate in self.short.candidates), default=1.0)
 
     @property
     def late(self) -> bool:
         """Whether the first looks have had their share of the time."""
-        looked = sum(1 for key in self.board.candidates if self.board.has(key, 0, self.rung))
+        looked = sum(1 for key, c in self.board.candidates.items() if self.board.has(key, 0, self.share(c)))
         return looked > SCREEN_LEAST and self.clock.spent > SCREEN_SHARE * (self.clock.budget_s - self.reserve)
 
     @property

@@ -298,4 +298,4 @@ def _none_readable(total: int, name: str, reason: str) -> DataError:
 
 
 SPEC = Modality(name="image", claims=claims, read=read, rank=20, portable=portable.portable, samples=8,
-                example=example, hard=hard)
+                preload=("torch", "torchvision", "timm"), example=example, hard=hard)

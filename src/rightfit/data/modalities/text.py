@@ -106,4 +106,5 @@ def _table(frame: Any, need: Need, texts: tuple[str, ...], findings: list[Findin
     return Table(frame=frame, schema=schema, findings=(*findings, *more), origin=origin)
 
 
-SPEC = Modality(name="text", claims=claims, read=read, rank=60, samples=SAMPLES, example=example, hard=hard)
+SPEC = Modality(name="text", claims=claims, read=read, rank=60, samples=SAMPLES, preload=("torch",),
+                example=example, hard=hard)
