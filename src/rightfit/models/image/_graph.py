@@ -47,6 +47,13 @@ def pictured(body: Any, parts: Sequence[Any], side: int, mean: Sequence[float], 
     return Pictured()
 
 
+def example(size: int) -> Any:
+    """Two black pictures uint8 (2, size, size, 3), to trace networks with."""
+    import torch
+
+    return torch.zeros(2, size, size, 3, dtype=torch.uint8)
+
+
 def answering(net: Any, task: Task, mean: Any = None, scale: Any = None) -> Any:
     """The net followed by softmax, sigmoid, or the mean (k,) and scale (k,) of the targets."""
     import torch

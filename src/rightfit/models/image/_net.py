@@ -12,7 +12,7 @@ import numpy as np
 from rightfit.data._media import decode
 from rightfit.errors import UsageError
 from rightfit.models._nn import head as heads
-from rightfit.models._nn import loop
+from rightfit.models._nn import loop, prune
 from rightfit.models._nn.device import limited
 from rightfit.models._nn.export import to_onnx
 from rightfit.models.image import _graph
@@ -83,11 +83,9 @@ class ImageModel:
         raise NotImplementedError
 
     def _export(self, net: Any) -> None:
-        import torch
-
-        example = torch.zeros(2, self.size, self.size, 3, dtype=torch.uint8)
         with limited():
-            self.content = to_onnx(_graph.answering(net, self.task, self.mean, self.scale), (example,))
+            self.content = to_onnx(_graph.answering(net, self.task, self.mean, self.scale),
+                                   (_graph.example(self.size),))
         self._run: Callable[[Any], Any] | None = None
 
     def predict(self, X: Any) -> Any:
@@ -119,8 +117,8 @@ Make = Callable[[Mapping[str, Any], int, int], Any]
 class NetworkModel(ImageModel):
     """A network trained by the loop: `make(params, side, outputs)` gives a net from pixels to logits.
 
-    params: `size`, the side in pixels that the net sees (0: chosen by `choose`), `augment`, `flip`, and the loop's
-    recipe. The last bias of the net starts at the class frequencies.
+    params: `size`, the side in pixels that the net sees (0: chosen by `choose`), `augment`, `flip`, `prune`, and the
+    loop's recipe. The last bias of the net starts at the class frequencies.
     """
 
     def __init__(self, task: Task, params: Mapping[str, Any], make: Make, choose: Callable[[int], int]) -> None:
@@ -133,7 +131,9 @@ class NetworkModel(ImageModel):
         return min(natural, self.side)
 
     def _blank(self) -> Any:
-        return self.make({**self.params, "weights": None}, self.side, self.outputs)
+        net = self.make({**self.params, "weights": None}, self.side, self.outputs)
+        share = float(self.params.get("prune") or 0.0)
+        return prune.prune_channels(net, (_graph.example(self.size),), share) if share else net
 
     def _learn(self, data: Dataset, y: Any, seed: int, deadline: float) -> Any:
         with loop.seeded(seed):
@@ -146,7 +146,7 @@ class NetworkModel(ImageModel):
         rows = Pixels(decode.pixels(list(data.X[self.column]), self.size), np.arange(len(data)), y, data.weight,
                       data.groups, flip=mirrors(self.task) if flip == "auto" else bool(flip),
                       augment=strength(str(self.params.get("augment", "auto")), len(data), int(self.params["epochs"])))
-        found = loop.fit(net, rows, self.params, self.task, seed=seed, deadline=deadline)
+        found = prune.fitted(net, rows, self.params, self.task, seed=seed, deadline=deadline)
         # A plan that the deadline cut is no finding: a refit with more time must not repeat it.
         self.learned = {"epochs": found.epochs}
         return net
