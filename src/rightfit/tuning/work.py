@@ -12,6 +12,7 @@ from rightfit.tuning.state import SCREEN_SHARE, Race, Unit
 SOFT_SHARE = 0.6  # of the time left, after which a fit stops with what it has, so that it can still be packaged
 LOOK_S = 10.0  # a first look at least
 SCREEN_S = 60.0
+GRACE_S = 8.0  # to predict and to write the package after a fit that used all of its time
 THOROUGH = ("memory_mib", "throughput_per_s")
 
 
@@ -37,7 +38,7 @@ def _trial(race: Race, unit: Unit, left: float) -> Job:
         **_source(race, unit)}
     soft = max(0.8, min(SOFT_SHARE * left, most_s(race, unit)))
     return Job(key=name, function="rightfit.tuning.trial:run", payload=payload, soft_s=soft,
-               hard_s=max(min(soft + max(5.0, 0.2 * soft), left + 0.5), soft), memory_mib=race.memory_mib)
+               hard_s=max(min(soft + max(GRACE_S, 0.25 * soft), left + 0.5), soft), memory_mib=race.memory_mib)
 
 
 def most_s(race: Race, unit: Unit) -> float:
