@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from rightfit.data import readers
+from rightfit.data.modalities._sequence_example import example, hard
 from rightfit.data.schema import coerce, infer, positions
 from rightfit.data.table import Modality, Table
 from rightfit.errors import DataError, UsageError
@@ -170,4 +171,4 @@ def _origins(one: Any, name: str, lags: int, horizon: int, steps: Any, cycles: t
     return pd.concat([_features(one, name, lags, origins, cycles), fences, targets], axis=1)
 
 
-SPEC = Modality(name="sequence", claims=claims, read=read, rank=10)
+SPEC = Modality(name="sequence", claims=claims, read=read, rank=10, example=example, hard=hard)

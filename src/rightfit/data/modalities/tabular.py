@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rightfit.data import readers
+from rightfit.data.modalities._tabular_example import example, hard
 from rightfit.data.schema import infer, positions
 from rightfit.data.table import Modality, Table
 from rightfit.errors import DataError
@@ -60,4 +61,4 @@ def check_target(frame: Any, schema: Any, name: str, need: Need) -> None:
                         f"{len(known)} rows, name another target or group the values.")
 
 
-SPEC = Modality(name="tabular", claims=claims, read=read, rank=100)
+SPEC = Modality(name="tabular", claims=claims, read=read, rank=100, example=example, hard=hard)
