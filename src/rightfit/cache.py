@@ -21,6 +21,8 @@ from typing import Any
 import numpy as np
 
 _place: ContextVar[Path | None] = ContextVar("rightfit_cache", default=None)
+FOLDER = ".rightfit-cache"
+"""Its name in a run folder; it goes when the run is finished."""
 SHARD_BYTES = 64 * 2**20
 Compute = Callable[[Sequence[int]], Any]
 

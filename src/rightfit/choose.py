@@ -32,7 +32,7 @@ def choose(source: Any, need: Need | None = None, *, out: str | Path | None = No
     need, watch = need or Need(), watch or _silent
     clock = start(need.budget_s)
     folder = Path(out) if out is not None else _scratch()
-    with _pool(source, need) as pool, cache.at(folder / "cache"):
+    with _pool(source, need) as pool, cache.at(folder / cache.FOLDER):
         with _nothing_left_behind(folder):
             question = ask(source, need, test, watch)
         done = run(question, folder, clock, pool, overwrite=overwrite, watch=watch,
@@ -104,7 +104,7 @@ def run(question: Question, folder: Path, clock: Clock, pool: Any, *, overwrite:
         html.write(decision, folder, language=str(need.options.get("language", "en")))
         if not interrupted:
             verdict.keep(store, decision)
-            shutil.rmtree(folder / "cache", ignore_errors=True)
+            shutil.rmtree(folder / cache.FOLDER, ignore_errors=True)
         return decision
 
 

@@ -25,6 +25,7 @@ from typing import Any
 
 import numpy as np
 
+from rightfit import cache
 from rightfit.errors import DataError, UsageError
 from rightfit.records import Candidate, Step, Trial, asdict
 
@@ -168,7 +169,7 @@ class Store:
         folder = Path(folder)
         with _one_sentence(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            strangers = [p.name for p in folder.iterdir() if p.name != LOCK]
+            strangers = [p.name for p in folder.iterdir() if p.name not in (LOCK, cache.FOLDER)]
             if strangers and not (folder / LOCK).exists():
                 raise UsageError(f"a new run needs an empty folder; got folder={str(folder)!r} with {min(strangers)!r} "
                                  "in it, which is not a run of rightfit, choose another --out.")

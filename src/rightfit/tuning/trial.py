@@ -78,7 +78,7 @@ def subsample(rows: Any, share: float, seed: int, ordered: bool) -> Any:
 def opened(payload: Mapping[str, Any]) -> staging.Stage:
     """The run's stage; from now on this process shares the run's cache. A job has a process to itself."""
     folder = Path(payload["stage"])
-    cache.use(folder.parent / "cache")
+    cache.use(folder.parent / cache.FOLDER)
     return staging.read(folder)
 
 
