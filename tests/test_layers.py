@@ -12,7 +12,8 @@ import pytest
 
 HOME = Path(__file__).parent.parent / "src" / "rightfit"
 
-LAYERS = ("errors units records", "registry cache trace", "task data metrics", "models resources", "package", "store engines",
+LAYERS = ("errors units records", "registry cache trace", "task data metrics", "models resources", "package",
+          "store engines",
           "tuning", "question", "decide", "delivery", "report", "choose advise testing", "cli")
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names.split()}
 RANK |= dict.fromkeys(("__init__", "__main__", "progress"), RANK["cli"])
@@ -31,7 +32,8 @@ CORE = frozenset((
 # In these, a literal is a word of HTML or of SVG, or the kind of a column, never a modality.
 OTHER_MEANINGS = {"report": frozenset(("text",)), "metrics": frozenset(("text",))}
 
-PLUGIN_FOLDERS = ("data.checks", "data.treatments", "data.modalities", "data.readers", "data.column_kinds", "tuning.compress", "models", "package.runtimes",
+PLUGIN_FOLDERS = ("data.checks", "data.treatments", "data.modalities", "data.readers", "data.column_kinds",
+                  "tuning.compress", "models", "package.runtimes",
                   "package.cores", "report.messages")
 
 

@@ -119,7 +119,8 @@ def choose(
         target=(_position(named[0]) if len(named) == 1 else named) if named else None, metric=metric,
         at_least=pairs(at_least, "at-least"), at_most=pairs(at_most, "at-most"), cost=pairs(cost, "cost"),
         max_latency=max_latency, max_memory=max_memory, max_size=max_size, throughput=throughput, budget=budget,
-        modality=_modality(modality), problem=problem, positive=positive, delimiter=delimiter, group=group, time=time, horizon=horizon,  # type: ignore[arg-type]
+        modality=_modality(modality),
+        problem=problem, positive=positive, delimiter=delimiter, group=group, time=time, horizon=horizon,  # type: ignore[arg-type]
         drop=several(drop), keep=several(keep), drop_leaks=drop_leaks, missing=tuple(missing or ()),
         kinds=_kinds(kind), families=several(family), search=search,  # type: ignore[arg-type]
         folds=folds, proposals=proposals, seed=seed, workers=workers,
