@@ -74,7 +74,7 @@ class PictureModel(ImageModel):
         if not self.task.classifies:
             self.mean, self.scale = np.zeros(self.task.outputs), np.ones(self.task.outputs)
         self._some = decode.pixels(list(data.X[self.column])[:1], self.size).take([0])
-        self._export(self._built(0)[0])
+        self._keep(self._built(0)[0])
         return self
 
     def _size(self, natural: int) -> int:
@@ -101,10 +101,9 @@ class PictureModel(ImageModel):
         self.learned = {"epochs": fitted.epochs}
         return net
 
-    def _export(self, net: Any) -> None:
+    def _keep(self, net: Any) -> None:
         shift = None if self.task.classifies else (self.mean, self.scale)
-        self.content = convert.to_onnx(net, self._some, self.task, shift)
-        self._run = None
+        self.net, self._content, self._run = net, convert.to_onnx(net, self._some, self.task, shift), None
 
 
 def _lean(net: Any, target: Any, task: Task) -> None:
