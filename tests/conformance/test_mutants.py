@@ -16,6 +16,8 @@ def load(path):
     spec = importlib.util.spec_from_file_location(f"mutant_{path.stem}", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    for name in module.SPEC.requires:
+        pytest.importorskip(name)
     return module
 
 
@@ -28,13 +30,14 @@ def test_mutant_is_rejected(path):
 
 
 def test_there_are_mutants_enough():
-    assert len(FILES) >= 6
+    assert len(FILES) >= 15
 
 
-def test_the_family_they_were_made_from_passes():
-    checks = dict(check_family(tree.SPEC, "binary"))
-    for name in {load(path).FAILS for path in FILES}:
-        checks[f"binary-{name}"]()
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_the_family_it_was_made_from_passes(path):
+    mutant = load(path)
+    checks = dict(check_family(getattr(mutant, "FAMILY", tree.SPEC), "binary"))
+    checks[f"binary-{mutant.FAILS}"]()
 
 
 def test_an_expected_failure_that_passes_is_a_failure():
@@ -43,3 +46,17 @@ def test_an_expected_failure_that_passes_is_a_failure():
         dict(check_family(wrong, "binary"))["binary-learns"]()
     right = replace(load(FILES[[p.stem for p in FILES].index("learns_nothing")]).SPEC, xfail={"learns": "a constant"})
     dict(check_family(right, "binary"))["binary-learns"]()
+    only = replace(tree.SPEC, xfail={"regression-learns": "of another problem"})
+    dict(check_family(only, "binary"))["binary-learns"]()
+
+
+def test_what_is_dear_is_checked_once_in_full():
+    made = replace(tree.SPEC, modality="image", problems=("binary", "multiclass", "multilabel", "regression"))
+    names = [name for name, _ in check_family(made)]
+    assert "multiclass-obeys_the_deadline" in names and "regression-learns" in names and "stated" in names
+    assert [n for n in names if n.startswith("binary-")] == ["binary-predicts_properly"]
+    assert "binary-obeys_the_deadline" in dict(check_family(made, "binary"))
+
+
+def test_a_family_of_the_users_own_models_is_built_only_with_smoke_parameters():
+    assert [name for name, _ in check_family(replace(tree.SPEC, scheme="own", smoke={}))] == ["stated"]

@@ -67,15 +67,16 @@ def table(problem: Problem, n: int = 240, seed: int = 0, noise: bool = False) ->
 
 
 class Case:
-    """One family on one problem."""
+    """One family on one problem; `few`: on a third of the rows, where nothing is to be learned."""
 
-    def __init__(self, family: Family, problem: Problem) -> None:
-        self.family, self.problem = family, problem
+    def __init__(self, family: Family, problem: Problem, few: bool = False) -> None:
+        self.family, self.problem, self.few = family, problem, few
         self.size = SIZES.get(family.modality, Size())
 
     def rows(self, n: int = 0, seed: int = 0, noise: bool = False) -> tuple[Dataset, Task]:
         """Rows to learn from (n 0: as many as the suite needs), or with another seed rows to predict."""
-        return rows(self.family.modality, self.problem, n or self.size.rows, seed, noise)
+        usual = self.size.rows // 3 if self.few else self.size.rows
+        return rows(self.family.modality, self.problem, n or usual, seed, noise)
 
     def params(self, task: Task, more: Mapping[str, Any] | None = None) -> Mapping[str, Any]:
         """The family's smoke parameters and `more`, prepared. Raises Unavailable."""

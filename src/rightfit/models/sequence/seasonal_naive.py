@@ -23,7 +23,7 @@ def lag_of_step(period: int, horizon: int) -> Any:
 
 
 def learn(X: Any, y: Any, names: list[str], params: Mapping[str, Any], seed: int) -> tuple[Map, dict[str, Any]]:
-    """The period with the smallest mean absolute error on the training rows; ties go to the shorter one."""
+    """The period with the smallest mean absolute error on the training rows, the shorter of ties; or a given one."""
     lags = lags_of(names)
     some = np.linspace(0, len(X) - 1, min(ROWS, len(X))).astype(int)
     history, ahead = X[some][:, lags], y[some]
@@ -46,5 +46,5 @@ SPEC = Family(
     facts=Facts(year=2018, paper="Hyndman and Athanasopoulos, Forecasting: Principles and Practice, 5.2",
                 licence="Apache-2.0", framework="numpy", good_at="costs nothing, hard to beat on strong seasons",
                 bad_at="no trend, no covariates"),
-    handles=frozenset({"missing"}), seconds=lambda task: 0.05, rank=100, baseline=True,
+    defaults={"period": 0}, handles=frozenset({"missing"}), seconds=lambda task: 0.05, rank=100, baseline=True,
     xfail={"finds_nothing_in_noise": "it repeats the last season, noise and all: that is the method"})
