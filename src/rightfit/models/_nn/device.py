@@ -66,8 +66,25 @@ def precision() -> str:
         return "bf16" if once(torch.float32) > GAIN * once(torch.bfloat16) else "fp32"
 
 
-def autocast() -> Any:
-    """A context in which torch computes in `precision()`."""
+def autocast(enabled: bool = True) -> Any:
+    """A context in which torch computes in `precision()`, or in full when not enabled."""
     import torch
 
-    return torch.autocast(device().type, dtype=torch.bfloat16, enabled=precision() == "bf16")
+    return torch.autocast(device().type, dtype=torch.bfloat16, enabled=enabled and precision() == "bf16")
+
+
+def suits(net: Any) -> tuple[bool, bool]:
+    """(autocast, channels last): how this net trains fastest here.
+
+    On a CPU mobile nets (depthwise convolutions with batch norm) took 2.9 ms a picture in full precision and channels
+    last, 7 ms in bfloat16; residual nets 19 ms in bfloat16 and channels first, 33 to 39 ms in full precision.
+    """
+    import torch
+
+    kinds = list(net.modules())
+    images = any(isinstance(m, torch.nn.Conv2d) for m in kinds)
+    if device().type == "cuda":
+        return True, images
+    mobile = any(isinstance(m, torch.nn.Conv2d) and m.groups == m.in_channels > 1 for m in kinds) and any(
+        isinstance(m, torch.nn.BatchNorm2d) for m in kinds)
+    return not mobile, mobile or (images and precision() != "bf16")

@@ -15,7 +15,7 @@ import numpy as np
 
 from rightfit import metrics, trace
 from rightfit.models._nn import steps
-from rightfit.models._nn.device import autocast, device, limited
+from rightfit.models._nn.device import autocast, device, limited, suits
 from rightfit.records import Task, frozen
 
 RESERVE = 0.2  # seconds kept back before the deadline
@@ -133,15 +133,16 @@ def fit(net: Any, rows: Rows, recipe: Mapping[str, Any], task: Task, *, seed: in
     train, valid = (rows, None) if inner is None else (rows.take(inner[0]), rows.take(inner[1]))
     with seeded(seed), limited():
         try:
-            return _train(_images_last(net.to(device())), (train, valid), recipe, task, random, deadline)
+            return _train(_placed(net), (train, valid), recipe, task, random, deadline)
         finally:
             net.requires_grad_(True).to("cpu").eval()
 
 
-def _images_last(net: Any) -> Any:
+def _placed(net: Any) -> Any:
     import torch
 
-    return net.to(memory_format=torch.channels_last) if any(p.ndim == 4 for p in net.parameters()) else net
+    net = net.to(device())
+    return net.to(memory_format=torch.channels_last) if suits(net)[1] else net
 
 
 def _train(net: Any, parts: tuple[Rows, Rows | None], recipe: Mapping[str, Any], task: Task,
@@ -188,7 +189,7 @@ def _epoch(net: Any, rows: Rows, recipe: Mapping[str, Any], task: Task, around: 
     weight = torch.ones(len(rows)) if rows.weight is None else torch.from_numpy(
         np.asarray(rows.weight, dtype=np.float32) / max(float(np.mean(rows.weight)), 1e-30))
     steps.training_mode(net, steps.trainable(net, epoch, recipe), bool(recipe.get("frozen_norm")) or len(rows) < 2)
-    total, count, bad = 0.0, 0, 0
+    total, count, bad, fast = 0.0, 0, 0, suits(net)[0]
     for some in steps.batches(rows, max(int(recipe.get("batch", 64)), 1), bool(recipe.get("balanced")), random):
         if clock.over:
             break
@@ -198,7 +199,7 @@ def _epoch(net: Any, rows: Rows, recipe: Mapping[str, Any], task: Task, around: 
             group["lr"] = group["peak"] * share
         x, *rest = rows.inputs(some, True, generator)
         x, t, w = steps.mixed(x, target[some], weight[some], recipe, random)
-        with autocast():
+        with autocast(fast):
             logits = net(x.to(where), *(one.to(where) for one in rest))
         loss = (steps.losses(logits.float(), t.to(where), task, recipe) * w.to(where)).mean()
         value = float(loss.detach())
@@ -225,9 +226,11 @@ def _judge(net: Any, valid: Rows | None, task: Task, clock: _Clock) -> tuple[flo
     if valid is None:
         return float("nan"), float("nan")
     start = time.monotonic()
-    with autocast():
+    with autocast(suits(net)[0]):
         logits = _logits(net, valid, 128)
-    loss = float(steps.losses(torch.from_numpy(logits), steps.targets(valid.y, task), task, {}).mean())
+    each = steps.losses(torch.from_numpy(logits), steps.targets(valid.y, task), task, {}).numpy()
+    weight = None if valid.weight is None else np.maximum(valid.weight, 1e-12)
+    loss = float(np.average(each, weights=weight))
     utility = -loss
     if task.metric:
         values, y = finish(logits, task), np.asarray(valid.y)

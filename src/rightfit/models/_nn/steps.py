@@ -13,7 +13,7 @@ from rightfit.records import Task
 
 FOCUS = 2.0  # gamma of the focal loss, Lin et al. 2017
 INNER_SHARE, INNER_MOST = 0.15, 2000
-INNER_ROWS = 200  # below this, an inner split is noise, and the epochs are used as they are
+INNER_ROWS = 400  # below this, an inner split is noise, and the epochs are used as they are
 
 
 def losses(logits: Any, target: Any, task: Task, recipe: Mapping[str, Any]) -> Any:

@@ -25,14 +25,17 @@ CHUNK = 256
 class ImageModel:
     """What image families share; they give `_learn`, which returns a torch net from uint8 pixels to logits.
 
-    After a fit, `content` is the ONNX graph from X uint8 (n, size, size, 3) to the final Y (n, k); predictions are
-    made by it, so that the package answers as the model did. Regression targets are standardised for `_learn`.
+    After a fit, `content` is the ONNX graph from X uint8 (n, size, size, 3) to the final Y (n, k), by which
+    predictions are made. Regression targets are standardised for `_learn`.
     """
 
     def __init__(self, task: Task, params: Mapping[str, Any]) -> None:
         self.task, self.params = task, dict(params)
         self.learned: dict[str, Any] = {}
-        self.size, self.column, self.content = 0, "", b""
+        self.size, self.column = 0, ""
+        self.net: Any = None
+        self._content = b""
+        self._run: Callable[[Any], Any] | None = None
         self.mean: Any = None
         self.scale: Any = None
         self.flat = False
@@ -48,8 +51,7 @@ class ImageModel:
             self.mean, scale = y.mean(axis=0), y.std(axis=0)
             self.scale = np.where(scale > 1e-12 * np.maximum(1.0, np.abs(self.mean)), scale, 0.0)
             y = (y - self.mean) / np.where(self.scale > 0, self.scale, 1.0)
-        net = self._learn(data, y, seed, deadline)
-        self._export(net)
+        self._keep(self._learn(data, y, seed, deadline))
         return self
 
     def untrained(self, data: Dataset) -> ImageModel:
@@ -58,8 +60,7 @@ class ImageModel:
         if not self.task.classifies:
             self.mean, self.scale = np.zeros(self.task.outputs), np.ones(self.task.outputs)
         with loop.seeded(0):
-            net = self._blank()
-        self._export(net)
+            self._keep(self._blank())
         return self
 
     def _look(self, data: Dataset) -> None:
@@ -82,15 +83,25 @@ class ImageModel:
     def _blank(self) -> Any:
         raise NotImplementedError
 
-    def _export(self, net: Any) -> None:
-        with limited():
-            self.content = to_onnx(_graph.answering(net, self.task, self.mean, self.scale),
-                                   (_graph.example(self.size),))
-        self._run: Callable[[Any], Any] | None = None
+    def _keep(self, net: Any) -> None:
+        self.net, self._content, self._run = net, b"", None
+
+    @property
+    def content(self) -> bytes:
+        """The ONNX graph. Raises UsageError before a fit."""
+        import torch
+
+        if self.net is None:
+            raise UsageError("a model must be fitted before it is used; got fitted=False, call fit first.")
+        if not self._content:
+            example = torch.zeros(2, self.size, self.size, 3, dtype=torch.uint8)
+            with limited():
+                self._content = to_onnx(_graph.answering(self.net, self.task, self.mean, self.scale), (example,))
+        return self._content
 
     def predict(self, X: Any) -> Any:
         """(n, k) probabilities in the order of task.classes; values (n,), or (n, k) when y had columns."""
-        if not self.content:
+        if self.net is None:
             raise UsageError("a model must be fitted before it predicts; got fitted=False, call fit first.")
         refs = list(X[self.column])
         out = self._answers(refs) if refs else np.empty((0, self.outputs))
@@ -104,8 +115,6 @@ class ImageModel:
 
     def save(self, folder: Any) -> dict[str, Any]:
         """Write model.onnx; returns the meta of the runtime `image`."""
-        if not self.content:
-            raise UsageError("a model must be fitted before it is saved; got fitted=False, call fit first.")
         (Path(folder) / "model.onnx").write_bytes(self.content)
         return {"runtime": "image", "column": self.column, "size": self.size, "outputs": self.outputs,
                 "cores": [{"format": "onnx", "file": "model.onnx"}]}
@@ -147,7 +156,6 @@ class NetworkModel(ImageModel):
                       data.groups, flip=mirrors(self.task) if flip == "auto" else bool(flip),
                       augment=strength(str(self.params.get("augment", "auto")), len(data), int(self.params["epochs"])))
         found = prune.fitted(net, rows, self.params, self.task, seed=seed, deadline=deadline)
-        # A plan that the deadline cut is no finding: a refit with more time must not repeat it.
         self.learned = {"epochs": found.epochs}
         return net
 

@@ -13,7 +13,7 @@ from rightfit.models._nn import weights
 from rightfit.models._nn.loop import seeded
 from rightfit.models.image._graph import IMAGENET, pictured
 from rightfit.models.image._net import NetworkModel
-from rightfit.records import Dataset, Dimension, Family, Need, Task
+from rightfit.records import Dataset, Dimension, Family, Need, Problem, Task
 
 SMALL = 64  # pixels up to which a network trained from scratch keeps its stem at full resolution
 SCRATCH: Mapping[str, Any] = {
@@ -35,7 +35,7 @@ SPACE: Mapping[str, Dimension] = {
     "mixup": Dimension(choices=(0.0, 0.2)), "augment": Dimension(choices=("light", "strong")),
 }
 REGULARISERS = ("weight_decay", "label_smoothing", "drop_rate", "mixup", "augment")
-PROBLEMS = ("binary", "multiclass", "multilabel", "regression")
+PROBLEMS: tuple[Problem, ...] = ("binary", "multiclass", "multilabel", "regression")
 Adapt = Callable[[Any, int], Any]
 
 
@@ -132,7 +132,7 @@ def stages(net: Any) -> list[Any]:
 
 def maker(adapt: Adapt | None = None, options: Callable[[int, Mapping[str, Any]], Mapping[str, Any]] | None = None,
           ) -> Callable[[Mapping[str, Any], int, int], Any]:
-    """A `make` of NetworkModel. From scratch, `options(side, params)` and `adapt(net, side)` fit it to small pictures."""
+    """A `make` of NetworkModel; from scratch, `options(side, params)` and `adapt(net, side)` fit it to the pictures."""
     def make(params: Mapping[str, Any], side: int, outputs: int) -> Any:
         network, path = str(params["network"]), str(params.get("weights") or "")
         drops = {"drop_rate": float(params["drop_rate"]), "drop_path_rate": float(params["drop_path_rate"])}
@@ -149,13 +149,9 @@ def maker(adapt: Adapt | None = None, options: Callable[[int, Mapping[str, Any]]
 
 
 def early(net: Any, side: int) -> Any:
-    """For small pictures a mobile network's stem keeps their resolution; for the smallest, its first stage too."""
+    """For small pictures a mobile network's stem keeps their resolution."""
     if side <= SMALL:
         net.conv_stem.stride = (1, 1)
-    if side <= 32:
-        first = next((m for m in net.blocks.modules() if getattr(m, "stride", None) == (2, 2)), None)
-        if first is not None:
-            first.stride = (1, 1)
     return net
 
 
@@ -209,8 +205,12 @@ def _same(has: Mapping[str, tuple[int, ...]], wanted: Mapping[str, tuple[int, ..
 
 
 def family(make: Callable[[Mapping[str, Any], int, int], Any], *, step_s: float, **said: Any) -> Family:
-    """The SPEC of a family of networks. step_s: seconds that one picture of one epoch costs, from scratch, measured."""
-    defaults = {**SCRATCH, **said.pop("defaults")}
+    """The SPEC of a family of networks. step_s: seconds that one picture of one epoch costs, from scratch, measured.
+
+    prunes: False where channels cannot leave one by one.
+    """
+    pruned = {"prune": 0.0} if said.pop("prunes", True) else {}
+    defaults = {**SCRATCH, **pruned, **said.pop("defaults")}
 
     def build(params: Mapping[str, Any], task: Task) -> NetworkModel:
         """An unfitted network."""

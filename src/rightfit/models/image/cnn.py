@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from rightfit.models.image import _timm
-from rightfit.records import Facts
-
 from rightfit.models.image._graph import IMAGENET, pictured
+from rightfit.records import Dimension, Facts
 
 
 def _make(params: Mapping[str, Any], side: int, outputs: int) -> Any:
@@ -41,11 +40,11 @@ def _make(params: Mapping[str, Any], side: int, outputs: int) -> Any:
 
 
 SPEC = _timm.family(
-    _make, step_s=0.006, name="cnn",
+    _make, step_s=0.004, name="cnn",
     facts=Facts(year=2018, paper="Page 2018, How to Train Your ResNet (ResNet-9); LeCun et al. 1989",
                 licence="Apache-2.0", framework="torch",
                 good_at="small pictures, many of them; milliseconds on a CPU; nothing to download",
                 bad_at="few images: pretrained features are better then"),
     defaults={"network": "resnet9", "width": 24, "epochs": 24, "drop_rate": 0.1},
-    variants=({"width": 48, "epochs": 30},), space={"width": _timm.Dimension(low=12, high=64, log=True, whole=True)},
+    variants=({"width": 48, "epochs": 30},), space={"width": Dimension(low=12, high=64, log=True, whole=True)},
     smoke={"width": 8, "epochs": 10, "size": 32, "learning_rate": 0.01, "augment": "none"}, rank=32)

@@ -9,13 +9,12 @@ from rightfit.models.image import _timm
 from rightfit.records import Facts
 
 
-
 def _stem(side: int, params: Mapping[str, Any]) -> Mapping[str, Any]:
-    return {"patch_size": 1 if side <= 32 else 2} if side <= _timm.SMALL else {}
+    return {"patch_size": 2} if side <= _timm.SMALL else {}
 
 
 SPEC = _timm.family(
-    _timm.maker(options=_stem), step_s=0.03, name="convnext",
+    _timm.maker(options=_stem), step_s=0.01, name="convnext",
     facts=Facts(year=2022, paper="Liu et al. 2022, A ConvNet for the 2020s; Atto: Wightman 2022",
                 licence="Apache-2.0 (timm); weights as their publishers say", framework="torch/timm",
                 good_at="fine-tuning; no batch statistics",
@@ -24,4 +23,5 @@ SPEC = _timm.family(
     defaults={"network": "convnext_atto", "learning_rate": 2e-3, "drop_path_rate": 0.05},
     variants=({**_timm.TUNED, "network": "convnext_atto", "learning_rate": 1e-3},
               {**_timm.TUNED, "network": "convnext_nano", "learning_rate": 1e-3}),
-    smoke={"network": "test_convnext", "epochs": 12, "size": 32, "learning_rate": 0.01, "augment": "none"}, rank=35)
+    smoke={"network": "test_convnext", "epochs": 12, "size": 32, "learning_rate": 5e-3, "augment": "none"},
+    rank=35)

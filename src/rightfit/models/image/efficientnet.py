@@ -5,14 +5,16 @@ from __future__ import annotations
 from rightfit.models.image import _timm
 from rightfit.records import Facts
 
-
 SPEC = _timm.family(
-    _timm.maker(_timm.early), step_s=0.03, name="efficientnet",
+    _timm.maker(_timm.early), step_s=0.015, name="efficientnet",
     facts=Facts(year=2019, paper="Tan & Le 2019, EfficientNet; Tan & Le 2021, EfficientNetV2",
                 licence="Apache-2.0 (timm); weights as their publishers say", framework="torch/timm",
                 good_at="much accuracy for its size and operations",
                 bad_at="depthwise layers train slowly; B0 is slower on CPUs than its operations suggest",
-                pretrained="ImageNet-1k, timm/efficientnet_b0.ra_in1k (21 MB), timm/efficientnet_lite0.ra_in1k (19 MB)"),
+                pretrained="ImageNet-1k, timm/efficientnet_b0.ra_in1k (21 MB), "
+                           "timm/tf_efficientnetv2_b0.in1k (29 MB)"),
     defaults={"network": "efficientnet_lite0"},
     variants=({**_timm.TUNED, "network": "efficientnet_b0"}, {**_timm.TUNED, "network": "tf_efficientnetv2_b0"}),
-    smoke={"network": "test_efficientnet", "epochs": 12, "size": 32, "learning_rate": 0.01, "augment": "none"}, rank=23)
+    smoke={"network": "test_efficientnet", "epochs": 12, "batch": 32, "size": 24, "learning_rate": 0.01,
+           "augment": "none"},
+    rank=23)

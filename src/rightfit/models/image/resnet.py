@@ -8,21 +8,19 @@ from rightfit.models.image import _timm
 from rightfit.records import Facts
 
 
-
 def _small(net: Any, side: int) -> Any:
-    """For small pictures the stem keeps their resolution, as He et al. 2016 did for CIFAR."""
+    """For small pictures the stem keeps their resolution; its pooling stays, which makes it four times as fast."""
     import torch
 
     if side <= _timm.SMALL:
         for module in net.conv1.modules():
             if isinstance(module, torch.nn.Conv2d):
                 module.stride = (1, 1)
-        net.maxpool = torch.nn.Identity() if side <= 32 else net.maxpool
     return net
 
 
 SPEC = _timm.family(
-    _timm.maker(_small), step_s=0.02, name="resnet",
+    _timm.maker(_small), step_s=0.008, name="resnet",
     facts=Facts(year=2015, paper="He et al. 2016, Deep Residual Learning for Image Recognition; recipes: Wightman et "
                                  "al. 2021, ResNet strikes back",
                 licence="Apache-2.0 (timm); weights as their publishers say", framework="torch/timm",
@@ -31,4 +29,5 @@ SPEC = _timm.family(
                 pretrained="ImageNet-1k, timm/resnet18.a1_in1k (47 MB), timm/resnet50.a1_in1k (102 MB)"),
     defaults={"network": "resnet10t"},
     variants=({**_timm.TUNED, "network": "resnet18"}, {**_timm.TUNED, "network": "resnet50", "learning_rate": 1e-3}),
-    smoke={"network": "test_resnet", "epochs": 12, "size": 32, "learning_rate": 0.01, "augment": "none"}, rank=26)
+    smoke={"network": "test_resnet", "epochs": 10, "batch": 32, "size": 24, "learning_rate": 0.01, "augment": "none"},
+    rank=26)

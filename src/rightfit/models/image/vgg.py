@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from rightfit.models.image import _timm
+from rightfit.models.image._graph import IMAGENET, pictured
 from rightfit.records import Facts
 
-from rightfit.models.image._graph import IMAGENET, pictured
 NARROW = (24, "M", 48, "M", 96, 96, "M", 192, 192, "M", 192, 192)
 
 
@@ -41,7 +41,7 @@ def _make(params: Mapping[str, Any], side: int, outputs: int) -> Any:
 
 
 SPEC = _timm.family(
-    _make, step_s=0.01, name="vgg",
+    _make, step_s=0.003, name="vgg",
     facts=Facts(year=2014, paper="Simonyan & Zisserman 2015, Very Deep Convolutional Networks for Large-Scale Image "
                                  "Recognition; batch norm: Ioffe & Szegedy 2015",
                 licence="Apache-2.0 (timm); weights as their publishers say", framework="torch/timm",
