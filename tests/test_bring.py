@@ -69,7 +69,11 @@ def test_sources_are_names_and_options(tmp_path, monkeypatch):
 
 def test_every_scheme_has_its_families():
     schemes = {(family.scheme, family.modality) for family in FAMILIES.values()}
-    assert {("sklearn", "tabular"), ("sklearn", "text"), ("onnx", "tabular"), ("onnx", "image")} <= schemes
+    assert {("sklearn", "tabular"), ("sklearn", "text"), ("onnx", "tabular"), ("onnx", "image"), ("timm", "image"),
+            ("transformers", "text"), ("torch", "image"), ("torch", "text"), ("torch", "tabular"), ("keras", "image"),
+            ("keras", "tabular")} <= schemes
+    for family in FAMILIES.values():
+        assert [name for name, check in check_family(family) if check() is None] == ["stated"]
 
 
 # --- scikit-learn -----------------------------------------------------------------------------------------------------
@@ -303,3 +307,216 @@ def test_another_content_is_another_candidate(tmp_path):
     (picture_graph(tmp_path / "a.onnx", [None, 3, 8, 8]), picture_graph(tmp_path / "b.onnx", [None, 8, 8, 3]))
     first, other = (onnx_file.prepare({"source": f"{tmp_path}/{name}.onnx"}, task, Need()) for name in "ab")
     assert first["content"] != other["content"] and first["source"] == str(tmp_path / "a.onnx")
+
+
+# --- torch, timm, transformers ----------------------------------------------------------------------------------------
+
+TORCH = """
+import torch
+from torch import nn
+
+def image(outputs, width=8):
+    return nn.Sequential(nn.Conv2d(3, width, 3, stride=2), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+                         nn.Linear(width, outputs))
+
+class Text(nn.Module):
+    def __init__(self, ids, outputs, width=16):
+        super().__init__()
+        self.words, self.head = nn.Embedding(ids, width, padding_idx=0), nn.Linear(width, outputs)
+    def forward(self, X):
+        return self.head(self.words(X).sum(dim=1))
+
+class Careless(Text):
+    def forward(self, X):
+        return self.head(self.words(X).mean(dim=1))
+
+def table(features, outputs, width=32):
+    return nn.Sequential(nn.Linear(features, width), nn.ReLU(), nn.Linear(width, outputs))
+
+def wide(features, outputs):
+    return nn.Linear(features, outputs + 1)
+
+def deaf(features, outputs):
+    return nn.Linear(features + 1, outputs)
+
+def none(features, outputs):
+    return "no network"
+"""
+
+
+@pytest.fixture
+def nets(tmp_path, monkeypatch):
+    pytest.importorskip("torch")
+    monkeypatch.chdir(tmp_path)
+    name = f"nets_{tmp_path.name}"
+    (tmp_path / f"{name}.py").write_text(TORCH)
+    return name
+
+
+@pytest.mark.parametrize("problem", ["multiclass", "multilabel", "regression"])
+def test_a_torch_network_for_tables(problem, nets, tmp_path):
+    data, task = numbers(problem, n=300)
+    source = f"{nets}:table?width=16&epochs=15&learning_rate=0.01&batch=32"
+    model = fitted(FAMILIES["torch_tabular"], source, data, task)
+    out = model.predict(data.X)
+    if problem == "regression":
+        assert np.corrcoef(out, data.y)[0, 1] > 0.9
+    elif problem == "multiclass":
+        assert np.mean(out.argmax(axis=1) == data.y) > 0.75
+    np.testing.assert_allclose(served(model, data, tmp_path).reshape(out.shape), out, rtol=1e-4, atol=1e-5)
+    few = FAMILIES["torch_tabular"].untrained({"source": source}, task, data.take(np.arange(30)))
+    assert np.asarray(few.predict(data.X)).shape == out.shape
+
+
+def test_a_torch_network_for_images(nets, tmp_path):
+    pytest.importorskip("torchvision")
+    from rightfit.package.runtimes import image
+
+    data, task = pictures(24)
+    source = f"{nets}:image?width=4&epochs=8&learning_rate=0.05&batch=8&augment=none"
+    model = fitted(FAMILIES["torch_image"], source, data, task)
+    out = model.predict(data.X)
+    assert np.mean(out.argmax(axis=1) == data.y) > 0.9
+    np.testing.assert_allclose(image.load(tmp_path, model.save(tmp_path)).frame(data.X), out, atol=1e-5)
+    assert FAMILIES["torch_image"].untrained({"source": source}, task, data).predict(data.X).shape == (24, 2)
+
+
+def test_a_torch_network_for_texts(nets, tmp_path):
+    import pandas as pd
+
+    from rightfit.package.runtimes import text
+
+    y = np.arange(60) % 2
+    frame = pd.DataFrame({"text": pd.Series([f"w{i % 7} {'good' if c else 'bad'} x" for i, c in enumerate(y)],
+                                            dtype=object)})
+    data = Dataset(X=frame, y=y, schema=Schema(columns=(Column(name="text", kind="text"),)))
+    task = Task(modality="text", problem="binary", target=("y",), metric="", classes=("no", "yes"), rows=60, features=1)
+    family = FAMILIES["torch_text"]
+    model = fitted(family, f"{nets}:Text?epochs=20&learning_rate=0.05&batch=16", data, task)
+    out = model.predict(frame)
+    assert np.mean(out.argmax(axis=1) == y) > 0.95
+    np.testing.assert_allclose(text.load(tmp_path, model.save(tmp_path)).frame(frame), out, atol=1e-5)
+    with pytest.raises(UsageError, match="must not look at padding"):
+        fitted(family, f"{nets}:Careless", data, task)
+
+
+def test_networks_that_do_not_fit_are_refused_in_one_sentence(nets):
+    data, task = numbers()
+    for name, why in (("wide", r"must give logits \(2, 3\); got .* with \(2, 4\)"), ("deaf", r"must take \(2, 8\)"),
+                      ("none", "must be a torch.nn.Module"), ("gone", "does not have")):
+        with pytest.raises(UsageError, match=why):
+            fitted(FAMILIES["torch_tabular"], f"{nets}:{name}", data, task)
+
+
+def test_a_network_of_timm_by_its_name(tmp_path):
+    pytest.importorskip("timm")
+    pytest.importorskip("torchvision")
+    from rightfit.errors import UnknownName
+    from rightfit.package.runtimes import image
+
+    data, task = pictures(24)
+    family = FAMILIES["timm"]
+    source = "test_resnet?pretrained=false&epochs=2&size=32&batch=8&augment=none"
+    params = family.prepare({**family.defaults, "source": source}, task, Need())
+    assert params["network"] == "test_resnet" and not params["pretrained"] and params["backbone_rate"] == 1.0
+    model = family.build(params, task).fit(data, seed=0, deadline=LATER)
+    np.testing.assert_allclose(image.load(tmp_path, model.save(tmp_path)).frame(data.X), model.predict(data.X),
+                               atol=1e-5)
+    for source, error, why in (("no_such_net", UnknownName, "network='no_such_net'"),
+                               ("test_resnet?epoch=3", UsageError, "option='epoch'")):
+        with pytest.raises(error, match=why):
+            family.prepare({**family.defaults, "source": source}, task, Need())
+
+
+def test_weights_of_timm_are_taken_or_missed(tmp_path, monkeypatch):
+    timm = pytest.importorskip("timm")
+    from safetensors.torch import save_file
+
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    task, family = pictures(4)[1], FAMILIES["timm"]
+    asked = {**family.defaults, "source": "test_resnet"}
+    with pytest.raises(Unavailable, match=r"timm:test_resnet\?pretrained=false"):
+        family.prepare(asked, task, Need())
+    save_file(timm.create_model("test_resnet").state_dict(), tmp_path / "test_resnet.safetensors")
+    found = family.prepare(asked, task, Need(weights=(str(tmp_path),)))
+    assert found["weights"] == str(tmp_path / "test_resnet.safetensors") and found["pretrained"]
+
+
+def test_an_encoder_of_the_user_races_twice(tmp_path, monkeypatch):
+    pytest.importorskip("transformers")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    task = Task(modality="text", problem="binary", target=("y",), metric="", classes=("no", "yes"))
+    families = [family for family in FAMILIES.values() if family.scheme == "transformers"]
+    assert len(families) == 2
+    for family in families:
+        for source, error, why in (("none/such", Unavailable, "encoder='none/such'"),
+                                   (str(tmp_path), Unavailable, "config.json"),
+                                   ("none/such?haed=svm", UsageError, "option='haed'")):
+            with pytest.raises(error, match=why):
+                family.prepare({**family.defaults, "source": source}, task, Need())
+        with pytest.raises(Unavailable, match=r"config\.json"):
+            family.prepare({**family.defaults, "source": f"{tmp_path}?head=svm&epochs=1"}, task, Need())
+
+
+# --- Keras ------------------------------------------------------------------------------------------------------------
+
+KERAS = """
+import keras
+from keras import layers
+
+def image(outputs, size, width=8):
+    return keras.Sequential([keras.Input((size, size, 3)), layers.Conv2D(width, 3, strides=2, activation="relu"),
+                             layers.GlobalAveragePooling2D(), layers.Dense(outputs, activation="softmax")])
+
+def table(features, outputs):
+    return keras.Sequential([layers.Dense(16, "relu"), layers.Dense(outputs)])
+
+def wide(features, outputs):
+    return keras.Sequential([layers.Dense(outputs + 1)])
+"""
+
+
+@pytest.fixture
+def keras_nets(tmp_path, monkeypatch):
+    pytest.importorskip("tensorflow", reason="needs rightfit[tensorflow]")
+    monkeypatch.chdir(tmp_path)
+    name = f"keras_{tmp_path.name}"
+    (tmp_path / f"{name}.py").write_text(KERAS)
+    return name
+
+
+@pytest.mark.parametrize("problem", ["binary", "regression"])
+def test_a_keras_network_for_tables(problem, keras_nets, tmp_path):
+    data, task = numbers(problem, n=300)
+    family = FAMILIES["keras_tabular"]
+    model = fitted(family, f"{keras_nets}:table?epochs=12&learning_rate=0.02", data, task)
+    out = model.predict(data.X)
+    if problem == "binary":
+        assert np.mean(out.argmax(axis=1) == data.y) > 0.85
+    np.testing.assert_allclose(served(model, data, tmp_path).reshape(out.shape), out, rtol=1e-5, atol=1e-6)
+    with pytest.raises(UsageError, match="must give logits"):
+        fitted(family, f"{keras_nets}:wide", data, task)
+    with pytest.raises(UsageError, match="for tables must be module:factory"):
+        fitted(family, "net.keras", data, task)
+
+
+def test_a_keras_network_for_images_made_or_saved(keras_nets, tmp_path):
+    import keras
+
+    from rightfit.package.runtimes import image
+
+    data, task = pictures(24)
+    family = FAMILIES["keras_image"]
+    model = fitted(family, f"{keras_nets}:image?epochs=8&learning_rate=0.05&batch=8&size=16", data, task)
+    out = model.predict(data.X)
+    assert np.mean(out.argmax(axis=1) == data.y) > 0.9 and np.allclose(out.sum(axis=1), 1)
+    np.testing.assert_allclose(image.load(tmp_path, model.save(tmp_path)).frame(data.X), out, atol=1e-5)
+    net = keras.Sequential([keras.Input((16, 16, 3)), keras.layers.GlobalAveragePooling2D(),
+                            keras.layers.Dense(2), keras.layers.Softmax()])
+    net.save(tmp_path / "mine.keras")
+    model = fitted(family, f"{tmp_path}/mine.keras?epochs=1&batch=24", data, task)
+    assert model.size == 16 and model.predict(data.X).shape == (24, 2)
+    (tmp_path / "bad.keras").write_text("no model")
+    for name, why in (("bad", "must be saved by Keras 3"), ("none", "must be a file that exists")):
+        with pytest.raises(UsageError, match=why):
+            fitted(family, f"{tmp_path}/{name}.keras", data, task)

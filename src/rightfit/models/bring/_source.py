@@ -112,3 +112,23 @@ def made(name: str, offered: Mapping[str, Any], options: Mapping[str, Any], what
 def outputs(task: Task) -> int:
     """How many figures a network gives for each row."""
     return max(len(task.classes), 1) if task.classifies else max(task.outputs, 1)
+
+
+def parted(source: str, recipe: Mapping[str, Any]) -> tuple[str, dict[str, Any], dict[str, Any]]:
+    """(name, options of the recipe, options of the user's code): the recipe's are those that `recipe` has names of.
+
+    >>> parted("my:net?epochs=3&width=64", {"epochs": 20})
+    ('my:net', {'epochs': 3}, {'width': 64})
+    """
+    name, options = split(source)
+    return (name, {k: v for k, v in options.items() if k in recipe},
+            {k: v for k, v in options.items() if k not in recipe})
+
+
+def known(source: str, recipe: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """(name, options), all of them the recipe's. Raises UsageError for another one."""
+    name, own, strange = parted(source, recipe)
+    if strange:
+        raise UsageError(f"options of a brought model must be among {', '.join(sorted(recipe))}; got "
+                         f"option={min(strange)!r} in {source!r}.")
+    return name, own
