@@ -175,7 +175,8 @@ def text_columns(data: Dataset) -> list[str]:
 class TextModel:
     """A network over ids. `vectorise(texts, params)` makes ids, `make` the network, the loop trains it.
 
-    `name`: what the runtime calls the vectoriser. Subclasses change how the network begins and ends (`begin`, `end`).
+    `name`: what the runtime calls the vectoriser. Subclasses change how the network begins and ends (`begin`, `start`,
+    `end`).
     """
 
     name = "ids"
@@ -202,6 +203,9 @@ class TextModel:
 
         with seeded(seed):
             return self.make(len(self.words), outputs, self.params)
+
+    def start(self, rows: TextRows, seed: int, deadline: float) -> None:
+        """What comes before the first epoch."""
 
     def end(self, net: Any) -> Any:
         """The network after training, as it is served."""
@@ -230,6 +234,7 @@ class TextModel:
         weight = None if data.weight is None else np.asarray(data.weight, dtype=np.float64)
         rows = TextRows(self.words.ids(texts), self.target.y[:len(texts)], weight, data.groups,
                         float(self.params.get("word_dropout", 0.0)))
+        self.start(rows, seed, deadline)
         found = loop.fit(self.net, rows, self.params, self.task, seed=seed, deadline=deadline)
         self.net = self.end(self.net)
         self.learned = {"epochs": found.epochs}
