@@ -20,6 +20,7 @@ from rightfit.models.image._rows import Pixels, mirrors, strength
 from rightfit.records import Dataset, Task
 
 CHUNK = 256
+STEPS, LEAST_BATCH = 12, 8  # few rows are shown in smaller batches, so that an epoch is more than a step or two
 
 
 class ImageModel:
@@ -89,11 +90,11 @@ class ImageModel:
     @property
     def content(self) -> bytes:
         """The ONNX graph. Raises UsageError before a fit."""
-        import torch
-
         if self.net is None:
             raise UsageError("a model must be fitted before it is used; got fitted=False, call fit first.")
         if not self._content:
+            import torch
+
             example = torch.zeros(2, self.size, self.size, 3, dtype=torch.uint8)
             with limited():
                 self._content = to_onnx(_graph.answering(self.net, self.task, self.mean, self.scale), (example,))
@@ -155,7 +156,8 @@ class NetworkModel(ImageModel):
         rows = Pixels(decode.pixels(list(data.X[self.column]), self.size), np.arange(len(data)), y, data.weight,
                       data.groups, flip=mirrors(self.task) if flip == "auto" else bool(flip),
                       augment=strength(str(self.params.get("augment", "auto")), len(data), int(self.params["epochs"])))
-        found = prune.fitted(net, rows, self.params, self.task, seed=seed, deadline=deadline)
+        recipe = {**self.params, "batch": min(int(self.params["batch"]), max(len(data) // STEPS, LEAST_BATCH))}
+        found = prune.fitted(net, rows, recipe, self.task, seed=seed, deadline=deadline)
         self.learned = {"epochs": found.epochs}
         return net
 

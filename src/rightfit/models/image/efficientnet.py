@@ -15,6 +15,6 @@ SPEC = _timm.family(
                            "timm/tf_efficientnetv2_b0.in1k (29 MB)"),
     defaults={"network": "efficientnet_lite0"},
     variants=({**_timm.TUNED, "network": "efficientnet_b0"}, {**_timm.TUNED, "network": "tf_efficientnetv2_b0"}),
-    smoke={"network": "test_efficientnet", "epochs": 12, "batch": 32, "size": 24, "learning_rate": 0.01,
+    smoke={"network": "test_efficientnet", "epochs": 10, "size": 24, "learning_rate": 0.01,
            "augment": "none"},
     rank=23)

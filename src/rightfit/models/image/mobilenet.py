@@ -29,6 +29,6 @@ SPEC = _timm.family(
     defaults={"network": "mobilenetv3_small_050"},
     variants=({**_timm.TUNED, "network": "mobilenetv2_100"}, {**_timm.TUNED, "network": "mobilenetv3_large_100"},
               {**_timm.TUNED, "network": "mobilenetv4_conv_small"}),
-    smoke={"network": "test_efficientnet", "epochs": 12, "batch": 32, "size": 24, "learning_rate": 0.01,
+    smoke={"network": "test_efficientnet", "epochs": 10, "size": 24, "learning_rate": 0.01,
            "augment": "none"},
     rank=20)

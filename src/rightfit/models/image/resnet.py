@@ -29,5 +29,5 @@ SPEC = _timm.family(
                 pretrained="ImageNet-1k, timm/resnet18.a1_in1k (47 MB), timm/resnet50.a1_in1k (102 MB)"),
     defaults={"network": "resnet10t"},
     variants=({**_timm.TUNED, "network": "resnet18"}, {**_timm.TUNED, "network": "resnet50", "learning_rate": 1e-3}),
-    smoke={"network": "test_resnet", "epochs": 10, "batch": 32, "size": 24, "learning_rate": 0.01, "augment": "none"},
+    smoke={"network": "test_resnet", "epochs": 8, "size": 24, "learning_rate": 0.01, "augment": "none"},
     rank=26)
