@@ -485,6 +485,7 @@ def keras_nets(tmp_path, monkeypatch):
     return name
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 @pytest.mark.parametrize("problem", ["binary", "regression"])
 def test_a_keras_network_for_tables(problem, keras_nets, tmp_path):
     data, task = numbers(problem, n=300)
@@ -500,6 +501,7 @@ def test_a_keras_network_for_tables(problem, keras_nets, tmp_path):
         fitted(family, "net.keras", data, task)
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 def test_a_keras_network_for_images_made_or_saved(keras_nets, tmp_path):
     import keras
 
