@@ -22,7 +22,8 @@ from rightfit.records import Candidate, Dataset, Limit, LimitCheck, Step, asdict
 
 PAYS = 0.95  # of the latency or of the size before: less is not worth another model
 CALIBRATE = 256  # rows at most that are set aside for calibrating, and not measured on
-FEWEST = 100  # labelled rows from which some are set aside
+FEWEST = 100  # labelled rows from which some are set aside, and a loss may be called chance
+SIGNIFICANT = 1.645  # standard errors of the paired difference: one-sided 5 %
 CHANGED = 0.02  # share of changed labels that is borne where no labelled rows tell what they cost
 APART = 0.05  # the same for values: root mean square, in standard deviations of the predictions
 KEPT = "as it is"
@@ -32,8 +33,9 @@ KEPT = "as it is"
 class Attempt:
     """One way of compressing. `name`: its steps; `measured`: what its package costs, empty where it was not made.
 
-    `loss`: utility lost on labelled rows, with its 95 % interval `low`, `high`; nan without. `changed`: share of labels
-    that differ, or root mean square of values in their standard deviations. `reason`: why it is out, or empty.
+    `loss`: utility lost on labelled rows, with its 95 % interval `low`, `high`, and in standard errors `t`; nan
+    without. `changed`: share of labels that differ, or root mean square of values in their standard deviations.
+    `reason`: why it is out, or empty.
     """
 
     name: str
@@ -42,6 +44,7 @@ class Attempt:
     loss: float = math.nan
     low: float = math.nan
     high: float = math.nan
+    t: float = math.nan
     changed: float = 0.0
     reason: str = ""
 
@@ -88,8 +91,8 @@ def compress(package: str | Path, out: str | Path, *, limits: Sequence[Limit] = 
 
     Best: the least geometric mean of single-row latency and size among those that meet every limit and lose nothing
     significant, or at most `max_loss` of the task's metric (in its unit; without `data`, of the labels). data: labelled
-    rows that the model has not learned from; losses are then paired differences on them, with a bootstrap interval, and
-    significant when it leaves zero out; of fewer than 100 rows any loss counts.
+    rows that the model has not learned from; losses are then paired differences on them, significant beyond 1.645
+    bootstrap standard errors (one-sided 5 %); of fewer than 100 rows any loss counts.
     Nothing is written when a limit is not met. Raises PackageError, DataError, UsageError.
     """
     out = Path(out)
@@ -182,7 +185,7 @@ def _packed(bench: _Bench, folder: Path) -> Path:
 def _as_it_is(bench: _Bench) -> Attempt:
     whole = bench.place / "whole"
     write.install(bench.folder, whole)
-    return Attempt(name=KEPT, measured=prove.figures(probe(_packed(bench, whole))), loss=0.0, low=0.0, high=0.0)
+    return Attempt(name=KEPT, measured=prove.figures(probe(_packed(bench, whole))), loss=0.0, low=0.0, high=0.0, t=0.0)
 
 
 def _attempt(bench: _Bench, steps: tuple[Step, ...], number: int) -> Attempt:
@@ -218,7 +221,7 @@ def _lost(bench: _Bench, model: LoadedModel) -> dict[str, Any]:
     pair = paired_rows(bench.rows.y, pred, now, task.metric, task, codes=None if codes is None else (codes, new),
                        groups=bench.rows.groups, seed=bench.seed)
     low, high = (pair.difference, pair.difference) if math.isnan(pair.low) else (pair.low, pair.high)
-    return {**found, "loss": pair.difference, "low": low, "high": high}
+    return {**found, "loss": pair.difference, "low": low, "high": high, "t": pair.t}
 
 
 def _too_much(bench: _Bench, found: Attempt) -> str:
@@ -226,8 +229,7 @@ def _too_much(bench: _Bench, found: Attempt) -> str:
     if bench.rows.y is not None:
         if math.isnan(found.loss):
             return f"its loss of {bench.model.task.metric} is not defined on the rows given"
-        enough = len(bench.rows) >= FEWEST  # fewer rows would call any loss chance
-        if found.loss <= bench.allowed or (enough and found.low <= 0):
+        if found.loss <= bench.allowed or (len(bench.rows) >= FEWEST and found.t < SIGNIFICANT):
             return ""
         return f"loses {found.loss:.4g} [{found.low:.4g}, {found.high:.4g}] {bench.model.task.metric}"
     classifies = bench.model.task.classifies

@@ -16,9 +16,9 @@ import numpy as np
 
 from rightfit.errors import UsageError
 from rightfit.records import Candidate, Compression, Dataset, Family, Task
-from rightfit.tuning.compress import _graph
+from rightfit.tuning.compress import _bias, _graph, _inputs
 from rightfit.tuning.compress._graph import Net, attributes
-from rightfit.tuning.compress._weights8 import store
+from rightfit.tuning.compress._weights8 import restored, store
 
 POSITIVE = frozenset(("Relu", "Sigmoid", "HardSigmoid", "Softmax", "Abs", "Exp", "Sqrt"))
 TINY = 1e-20  # so that a row of zeros is divided by something
@@ -81,17 +81,30 @@ def _fits(net: Net, node: Any) -> bool:
     return len(net.constants[node.input[1]].dims) == 2 and not attributes(node).get("transA", 0)
 
 
+def _back(net: Net, node: Any, name: str, most: int) -> Any:
+    """A weight as it will count, None where it stays."""
+    if not net.large(name):
+        return None
+    if not _fits(net, node):
+        return restored(node, 1, net.array(name))
+    small, scale = _graph.scaled(net.array(name), (0,) if attributes(node).get("transB", 0) else (1,), most)
+    return small * scale
+
+
 def apply(folder: Path, meta: Mapping[str, Any], rows: Dataset, task: Task, params: Mapping[str, Any],
           seed: int) -> dict[str, Any]:
     """Compute products with constant weights in 8 bits and store every other large weight in 8 bits too.
 
-    Weights: symmetric, one scale for each output; 7 bits where the machine would saturate. Raises UsageError where no
+    Weights: symmetric, one scale for each output; 7 bits where the machine would saturate. Biases take back what
+    rounding shifts on up to 64 of the rows. Raises UsageError where no
     product can be turned: nothing would be faster.
     """
-    most = _graph.eight_bits()
+    _graph.files(folder, meta, SPEC.name)
+    most, heard = _graph.eight_bits(), _inputs.some(folder, meta, rows, seed)
 
     def change(model: Any, path: Path) -> tuple[Any, int]:
         net = Net(_graph.simplified(model))
+        _bias.correct(net, heard.get(path.name, ()), lambda node, name: _back(net, node, name, most))
         quantised, nodes, count = _Rows(net), list[Any](), 0
         for node in net.graph.node:
             if _fits(net, node):

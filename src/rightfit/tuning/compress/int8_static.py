@@ -13,8 +13,8 @@ from typing import Any
 
 from rightfit.errors import UsageError
 from rightfit.records import Candidate, Compression, Dataset, Family, Task
-from rightfit.tuning.compress import _graph, _inputs
-from rightfit.tuning.compress._weights8 import store
+from rightfit.tuning.compress import _bias, _graph, _inputs
+from rightfit.tuning.compress._weights8 import channels, restored, store
 
 ROWS, MOST = 64, 512  # rows whose ranges are measured: of pictures a few dozen do (Nagel et al. 2021), tables need more
 VALUES = 2**13  # inputs of a row up to which MOST are taken
@@ -99,18 +99,28 @@ def _quantised(model: Any, arrays: list[Any], names: list[str], method: str, mos
         return onnx.load_from_string(target.read_bytes())
 
 
+def _back(net: _graph.Net, node: Any, name: str, turned: bool, most: int) -> Any:
+    """A weight as it will count, None where it stays."""
+    values = net.array(name)
+    if turned:
+        small, scale = _graph.scaled(values, channels(node, 1, values.ndim), most)
+        return small * scale
+    return restored(node, 1, values) if net.large(name) else None
+
+
 def apply(folder: Path, meta: Mapping[str, Any], rows: Dataset, task: Task, params: Mapping[str, Any],
           seed: int) -> dict[str, Any]:
     """Compute layers in 8 bits: weights symmetric for each channel, activations uint8, ranges from 64 rows, 512 where
     they are short.
 
     params: `method` of the ranges (minmax, percentile 99.99, entropy), `first` "float" to leave the first layer in 32
-    bits. Other large weights are stored in 8 bits. Signed activations were measured 2.3 times slower.
-    Raises UsageError for another method, without rows, and where no layer can be turned.
+    bits. Other large weights are stored in 8 bits; biases take back what rounding shifts. Signed activations were
+    measured 2.3 times slower. Raises UsageError for another method, without rows, and where no layer can be turned.
     """
     method, first = str(params.get("method", "minmax")), params.get("first", "int8") == "int8"
     if method not in METHODS:
         raise UsageError(f"method must be one of {', '.join(METHODS)}; got method={method!r}.")
+    _graph.files(folder, meta, SPEC.name)
     heard = _inputs.heard(folder, meta, rows, ROWS, seed)
     wide = max(array[0].size for arrays in heard.values() for array in arrays)
     if wide <= VALUES:
@@ -125,6 +135,7 @@ def apply(folder: Path, meta: Mapping[str, Any], rows: Dataset, task: Task, para
         if not count:
             return net.model, 0
         arrays = list(_inputs.pieces(heard[path.name], piece))
+        _bias.correct(net, arrays, lambda node, name: _back(net, node, name, node.name in names, most))
         small = _graph.Net(_quantised(net.model, arrays, names, method, most))
         store(small)
         return small.model, count

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from rightfit.records import Candidate, Compression, Dataset, Family, Task
-from rightfit.tuning.compress import _graph
-from rightfit.tuning.compress._weights8 import store
+from rightfit.tuning.compress import _bias, _graph, _inputs
+from rightfit.tuning.compress._weights8 import restored, store
 
 
 def plan(candidate: Candidate, family: Family, task: Task) -> tuple[Mapping[str, Any], ...]:
@@ -20,10 +20,16 @@ def apply(folder: Path, meta: Mapping[str, Any], rows: Dataset, task: Task, para
           seed: int) -> dict[str, Any]:
     """Store every large weight as int8, one scale for each channel; memory while serving is as before.
 
-    Raises UsageError where there is no graph, or no large weight in it.
+    Biases take back what rounding shifts on up to 64 of the rows; without rows they stay. Raises UsageError where
+    there is no graph, or no large weight in it.
     """
+    _graph.files(folder, meta, SPEC.name)
+    heard = _inputs.some(folder, meta, rows, seed)
+
     def change(model: Any, path: Path) -> tuple[Any, int]:
         net = _graph.Net(_graph.simplified(model))
+        _bias.correct(net, heard.get(path.name, ()), lambda node, name: restored(
+            node, 1, net.array(name)) if net.large(name) else None)
         count = store(net)
         return net.model, count
 
