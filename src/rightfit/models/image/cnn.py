@@ -47,4 +47,4 @@ SPEC = _timm.family(
                 bad_at="few images: pretrained features are better then"),
     defaults={"network": "resnet9", "width": 24, "epochs": 24, "drop_rate": 0.1},
     variants=({"width": 48, "epochs": 30},), space={"width": Dimension(low=12, high=64, log=True, whole=True)},
-    smoke={"width": 8, "epochs": 10, "size": 32, "learning_rate": 0.01, "augment": "none"}, rank=32)
+    smoke={"width": 8, "epochs": 20, "size": 32, "learning_rate": 3e-3, "augment": "none"}, rank=32)
