@@ -104,7 +104,15 @@ def _network(writer: Writer, net: Any, x: Value) -> Value:
             values[name, call] = _layer(writer, known[name], _inputs(node, values))
     ends = config["output_layers"]
     ends = ends if isinstance(ends[0], str) else ends[0]
-    return values[ends[0], ends[1]]
+    return _value(values, ends[0], ends[1])
+
+
+def _value(values: Mapping[tuple[str, int], Value], name: str, call: int) -> Value:
+    """What a layer gave; calls outside this network are counted by Keras too, so that the only one here may be any."""
+    here = [key for key in values if key[0] == name]
+    if (name, call) not in values and len(here) != 1:
+        raise Unknown(f"a layer must be called in one network only; got layer={name!r} with {call + 1} calls.")
+    return values[(name, call) if (name, call) in values else here[0]]
 
 
 def _inputs(node: Mapping[str, Any], values: Mapping[tuple[str, int], Value]) -> list[Any]:
@@ -115,7 +123,7 @@ def _inputs(node: Mapping[str, Any], values: Mapping[tuple[str, int], Value]) ->
             name, call, position = item["config"]["keras_history"]
             if position:
                 raise Unknown(f"a layer must have one output here; got layer={name!r} with more.")
-            found.append(values[name, call])
+            found.append(_value(values, name, call))
         elif isinstance(item, list | tuple):
             for part in item:
                 walk(part)

@@ -43,14 +43,13 @@ def made(params: Mapping[str, Any], offered: Mapping[str, Any], modality: str, s
     if not isinstance(net, k.Model):
         raise UsageError(f"{WHAT} must be a keras.Model; got {name!r}, which gives a {type(net).__name__}.")
     try:
-        inputs = k.Input(shape)
-        outputs = net(inputs)
+        outputs = net(np.zeros((2, *shape), np.float32), training=False)  # a symbolic call would stay in its graph
     except Exception as error:  # the user's network raises what it likes
         raise UsageError(f"{WHAT} must take {(None, *shape)}; got {name!r} with {type(error).__name__}: "
                          f"{' '.join(str(error).split())[:200]}.") from error
-    if getattr(outputs, "shape", None) != (None, offered["outputs"]):
-        raise UsageError(f"{WHAT} must give logits {(None, offered['outputs'])}; got {name!r} with "
-                         f"{getattr(outputs, 'shape', type(outputs).__name__)}.")
+    if tuple(getattr(outputs, "shape", ())) != (2, offered["outputs"]):
+        raise UsageError(f"{WHAT} must give logits (n, {offered['outputs']}); got {name!r} with "
+                         f"{tuple(getattr(outputs, 'shape', ())) or type(outputs).__name__} for 2 rows.")
     return _logits(k, net)
 
 
