@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -261,7 +262,9 @@ def _tried(path: Path, read: Callable[[], Any]) -> Any:
     import pickle
 
     try:
-        return read()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return read()
     except pickle.UnpicklingError:
         raise Unavailable(f"weights must be tensors only; got file={str(path)!r}, which is damaged or asks for code to "
                           "be run, nothing in it was run, convert it to safetensors where it is trusted.") from None

@@ -13,8 +13,16 @@ def _stem(side: int, params: Mapping[str, Any]) -> Mapping[str, Any]:
     return {"patch_size": 2} if side <= _timm.SMALL else {}
 
 
+def _small(net: Any, side: int) -> Any:
+    """With a stem of stride 2 timm halves once more before the first stage; small pictures do not."""
+    if side <= _timm.SMALL:
+        first = net.stages[0].downsample[-1]
+        first.stride, first.padding = (1, 1), (1, 1)
+    return net
+
+
 SPEC = _timm.family(
-    _timm.maker(options=_stem), step_s=0.01, name="convnext",
+    _timm.maker(_small, _stem), step_s=0.01, name="convnext",
     facts=Facts(year=2022, paper="Liu et al. 2022, A ConvNet for the 2020s; Atto: Wightman 2022",
                 licence="Apache-2.0 (timm); weights as their publishers say", framework="torch/timm",
                 good_at="fine-tuning; no batch statistics",
