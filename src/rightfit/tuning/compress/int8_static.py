@@ -36,7 +36,7 @@ def _inside(net: _graph.Net, first: bool) -> tuple[list[str], int]:
     an answer. `first`: the first layer too.
     """
     found = list(_graph.weighted(net))[0 if first else 1:-1]
-    layers = [node.name for node, _ in found]
+    layers, large = [node.name for node, _ in found], sum(net.large(name) for _, name in found)
     chosen = set(layers)
     seen: set[str] = set()
     for node in net.graph.node:
@@ -46,9 +46,11 @@ def _inside(net: _graph.Net, first: bool) -> tuple[list[str], int]:
     for node in reversed(net.graph.node):
         if wanted.intersection(node.output):
             wanted.update(node.input)
+    if any(node.op_type == "Softmax" and wanted.intersection(node.output) for node in net.graph.node):
+        return layers, large  # attention masks by adding huge negative numbers, which no range of 256 steps survives
     between = [node.name for node in net.graph.node if node.op_type in BETWEEN and seen.intersection(node.input)
                and wanted.intersection(node.output)]
-    return [*layers, *between], sum(net.large(name) for _, name in found)
+    return [*layers, *between], large
 
 
 @contextlib.contextmanager
