@@ -15,6 +15,8 @@ def cases():
     for family in FAMILIES.values():
         absent = [name for name in family.requires if importlib.util.find_spec(name) is None]
         marks = [pytest.mark.skip(reason=f"needs {', '.join(absent)}")] if absent else []
+        if "tensorflow" in family.requires:  # every fit compiles its graph anew: minutes for the family
+            marks.append(pytest.mark.slow)
         for name, check in check_family(family):
             yield pytest.param(check, id=f"{family.name}-{name}", marks=marks)
 
