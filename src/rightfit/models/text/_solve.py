@@ -83,13 +83,13 @@ def least(rows: Sparse, C: float, start: Weights | None) -> Weights:
 
     def objective(flat: Any) -> tuple[float, Any]:
         both = flat.reshape(f + 1, k)
-        loss, away = _loss(X @ both[:-1].astype(np.float32) + (last * both[-1]).astype(np.float32), y, rows.link)
+        found, away = loss(X @ both[:-1].astype(np.float32) + (last * both[-1]).astype(np.float32), y, rows.link)
         away *= weight
         gradient, penalty = np.empty((f + 1, k)), unit ** 2 * both[:-1]
         gradient[:-1] = transposed @ away
         gradient[:-1] += penalty
         gradient[-1] = last * away.sum(axis=0)
-        return float(np.vdot(weight, loss)) + 0.5 * float(np.vdot(penalty, both[:-1])), gradient.ravel()
+        return float(np.vdot(weight, found)) + 0.5 * float(np.vdot(penalty, both[:-1])), gradient.ravel()
 
     def stop(_: Any) -> None:
         if rows.left <= 0:
@@ -101,7 +101,7 @@ def least(rows: Sparse, C: float, start: Weights | None) -> Weights:
     return found[:-1] * unit, found[-1] * last
 
 
-def _loss(scores: Any, y: Any, link: str) -> tuple[Any, Any]:
+def loss(scores: Any, y: Any, link: str) -> tuple[Any, Any]:
     """Losses (n, 1) of each row and their derivative (n, k)."""
     if link == "identity":
         away = scores - y
@@ -111,8 +111,8 @@ def _loss(scores: Any, y: Any, link: str) -> tuple[Any, Any]:
         shares = np.exp(scores)
         total = shares.sum(axis=1, keepdims=True)
         return np.log(total) - (scores * y).sum(axis=1, keepdims=True), shares / total - y
-    loss = np.logaddexp(0, scores) - y * scores
-    return loss.sum(axis=1, keepdims=True), 1.0 / (1.0 + np.exp(-np.clip(scores, -80, 80))) - y
+    each = np.logaddexp(0, scores) - y * scores
+    return each.sum(axis=1, keepdims=True), 1.0 / (1.0 + np.exp(-np.clip(scores, -80, 80))) - y
 
 
 def margins(rows: Sparse, C: float, start: Weights | None) -> Weights:
@@ -157,6 +157,21 @@ class Curve:
     loss: float
 
 
+def tempered(scores: Any, rows: Sparse) -> tuple[float, float]:
+    """The one slope under which scores (n, k) of rows not trained on lose least, and that loss; 1 for values."""
+    weight = rows.weight[:, None]
+
+    def told(log: float) -> float:
+        return float((weight * loss(np.exp(log) * scores, rows.y, rows.link)[0]).sum() / weight.sum())
+
+    if rows.link == "identity":
+        return 1.0, told(0.0)
+    from scipy.optimize import minimize_scalar
+
+    found = minimize_scalar(told, bounds=(-4.0, 4.0), method="bounded")
+    return float(np.exp(found.x)), float(found.fun)
+
+
 def calibrated(scores: Any, rows: Sparse) -> Curve:
     """What makes scores (n, k) of rows not trained on probable: Platt 1999 for each label, a temperature for classes.
 
@@ -166,19 +181,15 @@ def calibrated(scores: Any, rows: Sparse) -> Curve:
     slope, shift = np.ones(k), np.zeros(k)
     weight = rows.weight[:, None]
     if rows.link == "softmax":
-        from scipy.optimize import minimize_scalar
-
-        found = minimize_scalar(lambda log: float((weight * _loss(np.exp(log) * scores, rows.y, "softmax")[0]).sum()),
-                                bounds=(-4.0, 6.0), method="bounded")
-        slope[:] = np.exp(found.x)
+        slope[:], _ = tempered(scores, rows)
     elif rows.link != "identity":
         for at, target in enumerate(rows.y.T > 0.5):
             if 0 < target.sum() < len(target):
                 slope[at], shift[at] = platt(scores[:, at], target, rows.weight)
                 if slope[at] <= 0:
                     slope[at], shift[at] = 1.0, 0.0
-    loss = float((weight * _loss(scores * slope + shift, rows.y, rows.link)[0]).sum() / weight.sum())
-    return Curve(slope=slope, shift=shift, loss=loss)
+    told = float((weight * loss(scores * slope + shift, rows.y, rows.link)[0]).sum() / weight.sum())
+    return Curve(slope=slope, shift=shift, loss=told)
 
 
 def splits(rows: Sparse) -> list[tuple[Any, Any]]:
@@ -269,14 +280,14 @@ def climb(look: Callable[[float], float], start: float, strength: Strength, affo
     >>> climb(lambda c: abs(c - 90), 1.0, wide, lambda: True)
     100.0
     """
-    best, loss = start, look(start)
+    best, lowest = start, look(start)
     for factor in (strength.step, 1 / strength.step):
         value = best * factor
         while strength.low <= value <= strength.high and affordable():
             found = look(float(f"{value:.6g}"))
-            if found >= loss:
+            if found >= lowest:
                 break
-            best, loss = float(f"{value:.6g}"), found
+            best, lowest = float(f"{value:.6g}"), found
             value *= factor
         if best != start:
             break

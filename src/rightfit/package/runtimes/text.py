@@ -57,22 +57,20 @@ class _Bags:
 class _Ids:
     """Ids int64 (n, length), 0 where a row has ended, to a graph that derives its mask from them."""
 
-    def __init__(self, columns: Sequence[str], vectoriser: Any, core: Callable[[Any], Any]) -> None:
-        self._columns, self._vectoriser, self._core = columns, vectoriser, core
+    def __init__(self, columns: Sequence[str], vectoriser: Any, core: Callable[[Any], Any], outputs: int) -> None:
+        self._columns, self._vectoriser, self._core, self._outputs = columns, vectoriser, core, outputs
 
     def _run(self, texts: Sequence[str]) -> Any:
         ids = self._vectoriser.ids(texts)
         # Rows of about one length stand together, so that little is computed on padding.
         order = np.argsort([len(row) for row in ids], kind="stable")
-        parts = []
-        for start in range(0, max(len(ids), 1), CHUNK):
-            some = [ids[at] for at in order[start:start + CHUNK]]
-            X = np.zeros((len(some), max(map(len, some), default=1)), np.int64)
-            for place, row in enumerate(some):
-                X[place, :len(row)] = row
-            parts.append(np.asarray(self._core(X), np.float64).reshape(len(some), -1))
-        found = np.empty((len(ids), parts[0].shape[1]))
-        found[order] = np.concatenate(parts)
+        found = np.empty((len(ids), self._outputs))
+        for start in range(0, len(ids), CHUNK):
+            here = order[start:start + CHUNK]
+            X = np.zeros((len(here), max(len(ids[at]) for at in here)), np.int64)
+            for place, at in enumerate(here):
+                X[place, :len(ids[at])] = ids[at]
+            found[here] = np.asarray(self._core(X), np.float64).reshape(len(here), self._outputs)
         return found
 
     def frame(self, X: Any) -> Any:
@@ -99,15 +97,17 @@ def _parts(meta: Mapping[str, Any]) -> tuple[Vectoriser, Mapping[str, Any]]:
 
 def load(folder: Path, meta: Mapping[str, Any]) -> _Bags | _Ids:
     """The scorer of a verified folder. Raises PackageError, UnknownName for what this version does not have."""
-    columns = meta.get("columns")
+    columns, outputs = meta.get("columns"), meta.get("outputs")
     if not isinstance(columns, list) or not columns or not all(isinstance(name, str) for name in columns):
         raise PackageError(f"a package of texts must name its columns; got columns={str(columns)[:60]}.")
+    if type(outputs) is not int or outputs < 1:
+        raise PackageError(f"a package of texts must state its outputs, 1 or more; got outputs={str(outputs)[:20]}.")
     found, core = _parts(meta)
     content = verify.inside(folder, meta["vectoriser"].get("file")).read_text(encoding="utf-8")
     vectoriser = getattr(importlib.import_module(found.home), found.name).from_json(content)
     score = registry.plugin(CORES, str(core.get("format")), "core format").load(verify.inside(folder, core.get("file")))
     if found.ids:
-        return _Ids(columns, vectoriser, score)
+        return _Ids(columns, vectoriser, score, outputs)
     if getattr(score, "weight", np.empty((0, 0))).shape[0] != vectoriser.width:
         raise PackageError(f"weights must have a row for every feature; got features={vectoriser.width} and another "
                            "number of rows, the package is damaged.")
