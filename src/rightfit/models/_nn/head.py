@@ -66,7 +66,7 @@ def fit(kind: str, rows: Problem, params: Mapping[str, Any], task: Task, *, seed
         strength, sharp = _choose(kind, inside, split, path, task, until)
     weights = _solve(kind, inside, strength, None, task, deadline) * sharp
     W, b = weights[:-1] / spread[:, None], weights[-1] - (centre / spread) @ weights[:-1]
-    for code in _absent(rows.y, task):
+    for code in absent(rows.y, task):
         W[:, code], b[code] = 0.0, NEVER
     return linear(W, b), {"l2": strength}
 
@@ -82,7 +82,8 @@ def _inner(rows: Problem, task: Task, seed: int) -> tuple[Any, Any] | None:
     return found
 
 
-def _absent(y: Any, task: Task) -> list[int]:
+def absent(y: Any, task: Task) -> list[int]:
+    """The codes of the classes that have no row."""
     if not task.classifies or np.ndim(y) != 1:
         return []
     return sorted(set(range(max(len(task.classes), 2))) - set(np.unique(y).tolist()))

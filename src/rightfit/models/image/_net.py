@@ -158,17 +158,36 @@ class NetworkModel(ImageModel):
                       augment=strength(str(self.params.get("augment", "auto")), len(data), int(self.params["epochs"])))
         recipe = {**self.params, "batch": min(int(self.params["batch"]), max(len(data) // STEPS, LEAST_BATCH))}
         found = prune.fitted(net, rows, recipe, self.task, seed=seed, deadline=deadline)
+        _silence(net, heads.absent(y, self.task), self.outputs)
         self.learned = {"epochs": found.epochs}
         return net
+
+
+def _last(net: Any, width: int) -> Any:
+    """The last linear layer with so many outputs, or None."""
+    import torch
+
+    found = [m for m in net.stages()[-1].modules() if isinstance(m, torch.nn.Linear) and m.out_features == width]
+    return found[-1] if found and found[-1].bias is not None else None
 
 
 def _start(net: Any, base: Any) -> None:
     """The bias of the last linear layer as the answer without looking, its weights small."""
     import torch
 
-    last = [m for m in net.stages()[-1].modules() if isinstance(m, torch.nn.Linear) and m.out_features == len(base)]
-    if last:
+    last = _last(net, len(base))
+    if last is not None:
         with torch.no_grad():
-            last[-1].weight.mul_(0.1)
-            if last[-1].bias is not None:
-                last[-1].bias.copy_(torch.as_tensor(base, dtype=torch.float32))
+            last.weight.mul_(0.1)
+            last.bias.copy_(torch.as_tensor(base, dtype=torch.float32))
+
+
+def _silence(net: Any, codes: list[int], width: int) -> None:
+    """Classes without rows stay improbable, whatever label smoothing gave them."""
+    import torch
+
+    last = _last(net, width)
+    if last is not None and codes:
+        with torch.no_grad():
+            last.weight[codes] = 0.0
+            last.bias[codes] = heads.NEVER
