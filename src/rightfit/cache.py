@@ -37,11 +37,6 @@ def at(folder: str | Path | None) -> Iterator[None]:
         _place.reset(token)
 
 
-def use(folder: str | Path | None) -> None:
-    """From now on keep rows in this folder: for a process that does one job and ends."""
-    _place.set(None if folder is None else Path(folder))
-
-
 def place() -> Path | None:
     """The folder in use, or None."""
     return _place.get()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,15 +12,17 @@ import numpy as np
 from rightfit.metrics import base
 from rightfit.package.read import load
 from rightfit.records import Rule, revive
-from rightfit.tuning.trial import opened
+from rightfit.tuning import stage as staging
+from rightfit.tuning.trial import cached
 
 ROWS = 2000
 REPEATS = 5
 
 
+@cached
 def importance(payload: Mapping[str, Any], deadline: float) -> dict[str, Any]:
     """Loss of the metric when a column of a fold's held-out rows is shuffled, largest first, with its spread."""
-    at = opened(payload)
+    at = staging.read(Path(payload["stage"]))
     model = load(payload["package"])
     rule = revive(Rule, payload["rule"])
     metric = base.find(at.task.metric, at.task.problem)

@@ -5,11 +5,12 @@ Every function here takes a JSON payload and a deadline and returns a JSON resul
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -75,18 +76,25 @@ def subsample(rows: Any, share: float, seed: int, ordered: bool) -> Any:
     return np.sort(np.random.default_rng(seed).permutation(rows)[:keep])
 
 
-def opened(payload: Mapping[str, Any]) -> staging.Stage:
-    """The run's stage; from now on this process shares the run's cache. A job has a process to itself."""
-    folder = Path(payload["stage"])
-    cache.use(folder.parent / cache.FOLDER)
-    return staging.read(folder)
+Work = Callable[[Mapping[str, Any], float], dict[str, Any]]
 
 
+def cached(work: Work) -> Work:
+    """The job, sharing the rows that its run keeps (see `rightfit.cache`)."""
+    @functools.wraps(work)
+    def sharing(payload: Mapping[str, Any], deadline: float) -> dict[str, Any]:
+        with cache.at(Path(payload["stage"]).parent / cache.FOLDER):
+            return work(payload, deadline)
+
+    return sharing
+
+
+@cached
 def run(payload: Mapping[str, Any], deadline: float) -> dict[str, Any]:
     """One candidate on one fold; out-of-fold predictions go to `blob`, the fold's package to `package` when named."""
     import numpy as np
 
-    at = opened(payload)
+    at = staging.read(Path(payload["stage"]))
     candidate = revive(Candidate, payload["candidate"])
     train, valid = at.folds[payload["fold"]]
     train = subsample(train, payload["fidelity"], seed_of(payload["seed"], payload["fold"]), at.data.time is not None)
@@ -121,12 +129,13 @@ def _reused(payload: Mapping[str, Any], candidate: Candidate, data: Dataset, at:
     return steps.of_package(source, after, data, at.task, seed)
 
 
+@cached
 def screen(payload: Mapping[str, Any], deadline: float) -> dict[str, Any]:
     """The package of an untrained model, measured: what training cannot change is known before any training.
 
     `thorough` measures in a fresh process, memory and throughput too.
     """
-    at = opened(payload)
+    at = staging.read(Path(payload["stage"]))
     candidate = revive(Candidate, payload["candidate"])
     family = registry.plugin("rightfit.models", candidate.family, "family")
     started = time.monotonic()
@@ -144,10 +153,11 @@ def screen(payload: Mapping[str, Any], deadline: float) -> dict[str, Any]:
     return {"measured": {**found, "screen_s": time.monotonic() - started}}
 
 
+@cached
 def refit(payload: Mapping[str, Any], deadline: float) -> dict[str, Any]:
     """The candidate on all rows, written as a package; alone on the machine, a network may use every core."""
     os.environ["RIGHTFIT_THREADS"] = str(payload.get("threads", 1))
-    at = opened(payload)
+    at = staging.read(Path(payload["stage"]))
     candidate = revive(Candidate, payload["candidate"])
     seed = seed_of(payload["seed"], candidate.key, "all")
     started = time.monotonic()
