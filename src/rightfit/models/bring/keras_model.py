@@ -26,7 +26,8 @@ RECIPE: Mapping[str, Any] = {
     "schedule": "onecycle", "label_smoothing": 0.0, "balanced": False, "early_stopping": True, "patience": 8,
 }
 DEFAULTS: Mapping[str, Mapping[str, Any]] = {
-    "image": {**RECIPE, "size": 0, "scale": 255.0, "flip": "auto", "move": True}, "tabular": RECIPE}
+    "image": {**RECIPE, "size": 0, "scale": 255.0, "flip": "auto", "move": True},
+    "tabular": {**RECIPE, "epochs": 100, "learning_rate": 3e-3, "patience": 20}}
 ENCODER: Mapping[str, Any] = {"impute": "median", "indicator": True, "cyclic": True, "scale": "quantile",
                               "onehot_limit": 30, "token_weight": "tfidf", "tokens": 500}
 SIZES = (32, 128)

@@ -32,7 +32,7 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "image": {**RECIPE, "size": 0, "augment": "auto", "flip": "auto", "mixup": 0.0, "cutmix": 0.0},
     "text": {**RECIPE, "epochs": 15, "unit": "word", "min_df": 2, "max_features": 20_000, "max_length": 256,
              "word_dropout": 0.0},
-    "tabular": RECIPE,
+    "tabular": {**RECIPE, "epochs": 100, "learning_rate": 3e-3, "patience": 20},  # few steps: rows are few
 }
 ENCODER: Mapping[str, Any] = {"impute": "median", "indicator": True, "cyclic": True, "scale": "quantile",
                               "onehot_limit": 30, "token_weight": "tfidf", "tokens": 500}

@@ -33,6 +33,15 @@ class _Net:
         f, k = rows.X.shape[1], rows.y.shape[1]
         self.vectors = (rng.random((f, width), dtype=np.float32) * 2 - 1) / np.float32(width)
         self.out, self.bias = np.zeros((width, k), np.float32), np.zeros(k, np.float32)
+        self._place = np.zeros(f, np.int32)
+
+    def _used(self, indices: Any) -> tuple[Any, Any]:
+        """The different ones of indices (m,), and the place of each index among them, without sorting."""
+        every = np.arange(len(indices), dtype=np.int32)
+        self._place[indices] = every
+        used = indices[self._place[indices] == every]
+        self._place[used] = every[:len(used)]
+        return used, self._place[indices]
 
     def scores(self, X: Any) -> Any:
         """Scores (n, k) of csr rows (n, f)."""
@@ -44,8 +53,8 @@ class _Net:
 
         # Only the vectors of the batch's own n-grams are touched: the cost does not depend on the vocabulary.
         indptr, indices, values = batch
-        used, places = np.unique(indices, return_inverse=True)
-        X = sparse.csr_array((values, places.astype(np.int32), indptr), shape=(len(y), len(used)))
+        used, places = self._used(indices)
+        X = sparse.csr_array((values, places, indptr), shape=(len(y), len(used)))
         vectors = self.vectors[used]
         hidden = X @ vectors
         away = np.clip(_solve.loss(hidden @ self.out + self.bias, y, link)[1], -1, 1) * weight[:, None]

@@ -110,4 +110,4 @@ SPEC = Family(
     defaults=DEFAULTS, variants=({"event": "multinomial"}, {"event": "complement"}, {"weight": "binary", "chars": 0}),
     regularisers=("C", "alpha", "smoothing", "min_df"), handles=frozenset({"missing", "text", "weights", "wide"}),
     seconds=lambda task: 0.5 + 2e-4 * task.rows * (1 + 0.15 * trees_per_round(task)),
-    requires=("sklearn", "safetensors"), rank=30)
+    requires=("sklearn", "safetensors"), rank=15)
