@@ -122,3 +122,15 @@ def test_racing_stops_when_its_time_is_up(tmp_path):
         with Inline() as engine:
             race.run(racing, engine, 1)
         assert time.monotonic() - began < 3 and racing.empty
+
+
+def test_a_later_fold_that_runs_out_of_time_costs_a_candidate_that_fold_only(tmp_path):
+    racing, store, _ = raced(table(), tmp_path / "run")
+    board, leader = racing.board, racing.leader
+    late = dataclasses.replace(board.trials[leader, 1, 1.0], fold=2, state="timeout", blob="", error="still running")
+    board.add(late)
+    assert leader not in board.failed and leader not in board.out
+    assert board.folds(leader) == (0, 1) and board.entry(leader).folds == (0, 1)
+    board.add(dataclasses.replace(late, state="crashed"))
+    assert leader in board.failed
+    store.close()

@@ -75,6 +75,8 @@ class Board:
         key = trial.candidate.key
         self.candidates.setdefault(key, trial.candidate)
         self.trials[key, trial.fold, trial.fidelity] = trial
+        if trial.state == "timeout" and self.folds(key):
+            return  # out of time on a later fold is no fault of a candidate that finished others
         if trial.state != "ok":
             self.failed[key] = trial
             self.out[key] = trial.error or trial.state
