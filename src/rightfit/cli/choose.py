@@ -1,0 +1,138 @@
+"""`rightfit choose`: data and limits in, a decision and a package out."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from rightfit.cli._app import (
+    Data,
+    Json,
+    Modality,
+    Target,
+    Text,
+    app,
+    language_of,
+    modality_of,
+    pairs,
+    position,
+    several,
+)
+from rightfit.errors import UsageError
+
+
+@app.command()
+def choose(
+    data: Data,
+    target: Target = None,
+    metric: Annotated[Text, typer.Option(help="What good means, e.g. f1; or module:function of yours")] = None,
+    at_least: Annotated[list[str] | None, typer.Option(help="Hard floor on a metric, e.g. recall=0.9")] = None,
+    at_most: Annotated[list[str] | None, typer.Option(help="Hard ceiling on a metric, e.g. log_loss=0.3")] = None,
+    cost: Annotated[list[str] | None, typer.Option(help="Price of an error, e.g. FN=50 or 'cat>dog=3'")] = None,
+    max_latency: Annotated[Text, typer.Option(help="p95 of one row through the package, e.g. 5ms")] = None,
+    max_memory: Annotated[Text, typer.Option(help="Peak memory of a process that predicts, e.g. 200MB")] = None,
+    max_size: Annotated[Text, typer.Option(help="Size of the package, e.g. 20MB")] = None,
+    throughput: Annotated[Text, typer.Option(help="Rows per second at least, e.g. 5000/s")] = None,
+    budget: Annotated[str, typer.Option(help="Wall time for everything, e.g. 10m")] = "5m",
+    out: Annotated[Text, typer.Option(help="Run folder; the same command resumes it")] = None,
+    test: Annotated[Text, typer.Option(help="Rows used only for the final check")] = None,
+    modality: Modality = None,
+    problem: Annotated[Text, typer.Option(help="Overrule: binary, multiclass, multilabel, regression")] = None,
+    positive: Annotated[Text, typer.Option(help="The positive class of a binary target")] = None,
+    delimiter: Annotated[Text, typer.Option(help="Separates the labels of a multilabel target")] = None,
+    group: Annotated[Text, typer.Option(help="Rows that share this column never stand on both sides")] = None,
+    time: Annotated[Text, typer.Option(help="Rows are split in the order of this column")] = None,
+    horizon: Annotated[int | None, typer.Option(help="Forecast this many steps")] = None,
+    drop: Annotated[Text, typer.Option(help="Columns to leave out, separated by commas")] = None,
+    keep: Annotated[Text, typer.Option(help="Columns to use even if they look like ids")] = None,
+    drop_leaks: Annotated[bool, typer.Option("--drop-leaks", help="Leave out what gives the target away")] = False,
+    missing: Annotated[list[str] | None, typer.Option(help="A text that means missing, e.g. -999")] = None,
+    kind: Annotated[list[str] | None, typer.Option(help="Overrule a column's kind, e.g. zip=categorical")] = None,
+    family: Annotated[Text, typer.Option(help="Only these model families, separated by commas")] = None,
+    weights: Annotated[list[str] | None, typer.Option(help="A file or folder of pretrained weights")] = None,
+    bring: Annotated[list[str] | None, typer.Option(help="A model of yours, scheme:name, e.g. timm:resnet18")] = None,
+    search: Annotated[str, typer.Option(help="auto, grid, random or tpe")] = "auto",
+    folds: Annotated[int | None, typer.Option(help="Cross-validation folds")] = None,
+    proposals: Annotated[int | None, typer.Option(help="End the search after so many points; default: by time")] = None,
+    seed: Annotated[int, typer.Option(help="Same seed, same decision")] = 0,
+    workers: Annotated[int | None, typer.Option(help="Trials side by side; default: the cores allowed")] = None,
+    licences: Annotated[Text, typer.Option(help="Only families under these licences")] = None,
+    language: Annotated[Text, typer.Option(help="Language of the report: en or zh_CN")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Start the run folder anew")] = False,
+    as_json: Json = False,
+) -> None:
+    """Choose, prove and deliver the model for a table, pictures or texts."""
+    from typing import get_args
+
+    from rightfit.errors import UnknownName
+    from rightfit.records import Need, Problem, Search
+
+    for name, value, known in (("search", search, get_args(Search)), ("problem", problem, get_args(Problem))):
+        if value is not None and value not in known:
+            raise UnknownName(name, value, known)
+    named = several(target)
+    need = Need(
+        target=(position(named[0]) if len(named) == 1 else named) if named else None, metric=metric,
+        at_least=pairs(at_least, "at-least"), at_most=pairs(at_most, "at-most"), cost=pairs(cost, "cost"),
+        max_latency=max_latency, max_memory=max_memory, max_size=max_size, throughput=throughput, budget=budget,
+        modality=modality_of(modality),
+        problem=problem, positive=positive, delimiter=delimiter, group=group, time=time, horizon=horizon,  # type: ignore[arg-type]
+        drop=several(drop), keep=several(keep), drop_leaks=drop_leaks, missing=tuple(missing or ()),
+        kinds=_kinds(kind), families=several(family), search=search,  # type: ignore[arg-type]
+        folds=folds, proposals=proposals, seed=seed, workers=workers,
+        licences=several(licences), weights=tuple(weights or ()), bring=tuple(bring or ()),
+        options={"language": language_of(language), "command": _command()})
+    raise SystemExit(_choose(data, need, Path(out) if out else _fresh(), test, overwrite, as_json))
+
+
+def _kinds(items: list[str] | None) -> dict[str, str]:
+    from rightfit.errors import UnknownName
+
+    known = ("numeric", "categorical", "boolean", "datetime", "text", "id")
+    found = {}
+    for item in items or []:
+        column, equals, kind = item.rpartition("=")
+        if not equals or not column:
+            raise UsageError(f"--kind must be written COLUMN=KIND; got kind={item!r}.")
+        if kind not in known:
+            raise UnknownName("kind", kind, known)
+        found[column] = kind
+    return found
+
+
+def _command() -> str:
+    import shlex
+
+    return shlex.join(["rightfit", *sys.argv[1:]])
+
+
+def _fresh() -> Path:
+    number = 1
+    while Path(f"run-{number}").exists():
+        number += 1
+    return Path(f"run-{number}")
+
+
+def _choose(data: str, need: Any, out: Path, test: str | None, overwrite: bool, as_json: bool) -> int:
+    from rightfit import progress
+    from rightfit.choose import choose as decide
+    from rightfit.report import json as written
+    from rightfit.report import markdown
+
+    with progress.watching(need.budget_s) as watch:
+        choice = decide(data, need, out=out, test=test, overwrite=overwrite, watch=watch,
+                        consent=None if as_json else watch.consent)
+    if as_json:
+        print(json.dumps(written.to_json(choice.decision), ensure_ascii=False))
+    else:
+        print(markdown.summary(choice.decision))
+        print(f"\nReport: {choice.report}")
+        if choice.decision.chosen:
+            print(f"Package: {choice.package}\nPredict: rightfit predict {choice.package} NEW.csv -o predictions.csv")
+    if watch.interrupted:
+        return 4
+    return 0 if choice.status == "chosen" else 3

@@ -1,0 +1,21 @@
+"""`rightfit predict`: rows through a package."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from rightfit.cli._app import Data, app
+
+
+@app.command()
+def predict(package: Annotated[str, typer.Argument(help="A package folder or zip")], data: Data,
+            out: Annotated[str, typer.Option("-o", "--out", help="CSV or Parquet by extension")] = "predictions.csv",
+            ) -> None:
+    """Predict new rows with a package."""
+    from rightfit.delivery.predict import predict as run
+
+    rows = run(package, data, out)
+    print(f"{rows} predictions: {out}", file=sys.stderr)
