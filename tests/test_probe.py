@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from rightfit.errors import PackageError
 from rightfit.package import probe as probing
 from rightfit.package.write import zip_package
+from rightfit.resources import measure
 
 _spec = importlib.util.spec_from_file_location("toy_package", Path(__file__).with_name("toy_package.py"))
 assert _spec and _spec.loader
@@ -96,15 +97,17 @@ def test_known_delays_are_found() -> None:
 
 
 def test_slow_models_are_measured_on_fewer_calls(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(probing, "LONGEST_BLOCK", 0.05)
+    monkeypatch.setattr(measure, "LONGEST_BLOCK", 0.05)
     calls: list[int] = []
     probing.latency(lambda record: (calls.append(1), time.sleep(0.005)), [{}], blocks=2, attempts=1)
-    assert 2 * probing.FEWEST_CALLS <= len(calls) < 2 * probing.BLOCK_CALLS
+    assert 2 * measure.FEWEST_CALLS <= len(calls) < 2 * measure.BLOCK_CALLS
 
 
 def test_blocks_that_disagree_are_repeated_and_then_called_noisy(monkeypatch: pytest.MonkeyPatch) -> None:
     blocks = iter([[1.0], [9.0], [1.0], [2.0], [1.0], [3.0]])
-    monkeypatch.setattr(probing, "_block", lambda call, records, seconds: next(blocks))
+    monkeypatch.setattr(measure, "_block", lambda *_: next(blocks))
+    monkeypatch.setattr(measure.Spinner, "noise", 0.0)
+    monkeypatch.setattr(measure, "_waited", lambda: 0)
     found = probing.latency(lambda record: None, [{}], blocks=2)
     assert found["noisy"] == 1.0 and found["latency_p95_ms"] == 2.0, "the attempt whose blocks agree best counts"
     assert found["latency_p95_high_ms"] == pytest.approx(1.5 + 6.314 * 0.5)
@@ -115,10 +118,10 @@ def test_blocks_that_disagree_are_repeated_and_then_called_noisy(monkeypatch: py
 
 @given(st.lists(st.floats(0, 1e6), min_size=1, max_size=50), st.sampled_from([0.5, 0.95, 0.99]))
 def test_quantiles_are_numpys_inverted_cdf(values: list[float], share: float) -> None:
-    assert probing.quantile(sorted(values), share) == np.quantile(values, share, method="inverted_cdf")
+    assert measure.quantile(sorted(values), share) == np.quantile(values, share, method="inverted_cdf")
 
 
 def test_the_upper_bound_covers_the_mean_nineteen_times_in_twenty() -> None:
     rng = np.random.default_rng(0)
-    covered = [probing.upper(rng.normal(5.0, 1.0, 10).tolist()) >= 5.0 for _ in range(4000)]
+    covered = [measure.upper(rng.normal(5.0, 1.0, 10).tolist()) >= 5.0 for _ in range(4000)]
     assert 0.935 < np.mean(covered) < 0.965
