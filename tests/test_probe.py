@@ -106,7 +106,8 @@ def test_slow_models_are_measured_on_fewer_calls(monkeypatch: pytest.MonkeyPatch
 def test_blocks_that_disagree_are_repeated_and_then_called_noisy(monkeypatch: pytest.MonkeyPatch) -> None:
     blocks = iter([[1.0], [9.0], [1.0], [2.0], [1.0], [3.0]])
     monkeypatch.setattr(measure, "_block", lambda *_: next(blocks))
-    monkeypatch.setattr(measure.Spinner, "noise", 0.0)
+    monkeypatch.setattr(measure.Spinner, "stolen", 0.0)
+    monkeypatch.setattr(measure.Spinner, "drift", 0.0)
     monkeypatch.setattr(measure, "_waited", lambda: 0)
     found = probing.latency(lambda record: None, [{}], blocks=2)
     assert found["noisy"] == 1.0 and found["latency_p95_ms"] == 2.0, "the attempt whose blocks agree best counts"

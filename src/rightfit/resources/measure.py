@@ -29,7 +29,8 @@ LONGEST_BLOCK = 1.0
 FEWEST_CALLS = 20
 FEWEST_BLOCKS = 5  # of which a bootstrap says anything
 AGREE = 0.2  # blocks whose p95 differ by more were not measured on the same machine
-NOISE = 0.1  # share of the probe's time that was somebody else's
+STOLEN = 0.1  # share of the time that was given to others; a quiet virtual machine loses 2 to 4 %
+DRIFT = 0.25
 SPIN_S = 0.002
 SPIN_WORK = 2000
 BATCHES = (1, 32, 256, 1024)
@@ -65,7 +66,8 @@ class Latency:
     `bound_ms`: one-sided upper 95 % bound of the p95, Student's t over blocks. `n` calls in `blocks` blocks of the
     sitting reported, the `attempts`-th; `warmup` calls before it. `outliers`: share of calls above three medians.
     `noise`: share of time that the machine was not ours, seen by the spinning probe and the kernel's run queue.
-    `noisy`: the blocks disagreed by more than 20 %, or noise stayed above 10 %, in every sitting.
+    `noisy`: the blocks disagreed by more than 20 %, or more than 10 % of the time was given to others, in every
+    sitting; or the machine's own speed differed by more than 25 %.
     """
 
     p50_ms: float
@@ -136,41 +138,56 @@ def _waited() -> int:
 
 
 class Spinner:
-    """A probe of the machine's noise: fixed work is timed again and again against the fastest it ever was."""
+    """A probe of the machine's noise: the same work is timed again and again.
+
+    `stolen`: share of the probes' time lost in gaps, when the processor was given to others (0..1). `drift`: how much
+    slower the probes were on average than the fastest of them (0..1): a neighbour on the same core, or its clock.
+    """
 
     def __init__(self, clock: Clock = time.perf_counter_ns, seconds: float = SPIN_S) -> None:
         self.clock, self.seconds = clock, seconds
-        self.spent, self.units, self.fastest = 0, 0, 0
+        self.spent, self.lost, self.middles = 0.0, 0.0, list[float]()
 
     def spin(self) -> None:
         """One probe, of about `seconds`."""
-        clock, begun = self.clock, self.clock()
-        while True:
+        clock, begun, times = self.clock, self.clock(), list[int]()
+        while not times or clock() - begun < self.seconds * 1e9:
             before = clock()
             sum(range(SPIN_WORK))
-            after = clock()
-            took = max(1, after - before)
-            self.fastest = took if not self.units else min(self.fastest, took)
-            self.units += 1
-            self.spent += took
-            if after - begun >= self.seconds * 1e9:
-                return
+            times.append(max(1, clock() - before))
+        middle = quantile(sorted(times), 0.5)
+        self.middles.append(middle)
+        self.spent += sum(times)
+        self.lost += sum(t - middle for t in times if t > 1.5 * middle)
 
     @property
-    def noise(self) -> float:
+    def stolen(self) -> float:
+        """Share of the probes' time lost in gaps."""
+        return self.lost / self.spent if self.spent else 0.0
+
+    @property
+    def drift(self) -> float:
+        """By how much the probes' speed differed."""
+        return 1 - min(self.middles) * len(self.middles) / sum(self.middles) if self.middles else 0.0
+
+
+def noise(self) -> float:
         """Share of the probes' time that was not theirs, 0..1."""
         return 1 - self.units * self.fastest / self.spent if self.spent else 0.0
 
 
 def noise(seconds: float = 0.3, clock: Clock = time.perf_counter_ns) -> float:
-    """Share of a spinning probe's time that was taken by others, 0..1; below 0.1 figures can be trusted.
+    """How much of this machine is not ours, 0..1: what a spinning probe loses in gaps or by running slower at times.
+
+    Below 0.1 figures can be trusted.
 
     >>> 0 <= noise(0.01) < 1
     True
     """
-    spinner = Spinner(clock, seconds)
-    spinner.spin()
-    return spinner.noise
+    spinner = Spinner(clock)
+    for _ in range(max(2, round(seconds / SPIN_S))):
+        spinner.spin()
+    return max(spinner.stolen, spinner.drift)
 
 
 def _block(call: Callable[[T], Any], records: Sequence[T], seconds: float, clock: Clock) -> list[float]:
@@ -203,8 +220,8 @@ def _precise(found: Sequence[list[float]], precision: float) -> bool:
 
 
 def _sitting(call: Callable[[T], Any], records: Sequence[T], plan: Plan, clock: Clock,
-             end: float) -> tuple[list[list[float]], float]:
-    """(sorted blocks, noise) of one sitting."""
+             end: float) -> tuple[list[list[float]], float, float]:
+    """(sorted blocks, stolen, drift) of one sitting."""
     spinner, found = Spinner(clock), list[list[float]]()
     begun, waited = clock(), _waited()
     spinner.spin()
@@ -217,7 +234,7 @@ def _sitting(call: Callable[[T], Any], records: Sequence[T], plan: Plan, clock: 
                                           or _precise(found, plan.precision)):
             break
     queued = (_waited() - waited) / max(clock() - begun, 1)
-    return found, max(spinner.noise, min(queued, 1.0))
+    return found, max(spinner.stolen, min(queued, 1.0)), spinner.drift
 
 
 def latency(call: Callable[[T], Any], records: Sequence[T], *, plan: Plan | None = None, warmup: int = 0,
@@ -233,26 +250,26 @@ def latency(call: Callable[[T], Any], records: Sequence[T], *, plan: Plan | None
     for i in range(warmup):
         call(records[i % len(records)])
     end = clock() + plan.limit_s * 1e9
-    best: tuple[float, list[list[float]], float, int] | None = None
+    best: tuple[float, Latency] | None = None
     for attempt in range(1, plan.attempts + 1):
-        found, noise = _sitting(call, records, plan, clock, end)
-        worst = max(_disagree(found) / AGREE, noise / NOISE)
+        found, stolen, drift = _sitting(call, records, plan, clock, end)
+        worst = max(_disagree(found) / AGREE, stolen / STOLEN)
         if best is None or worst < best[0]:
-            best = worst, found, noise, attempt
+            best = worst, _summed(found, attempt, warmup, noise=max(stolen, drift), noisy=worst > 1 or drift > DRIFT)
         if worst <= 1 or clock() >= end:
             break
     assert best is not None
-    return _summed(*best, warmup)
+    return best[1]
 
 
-def _summed(worst: float, found: list[list[float]], noise: float, attempt: int, warmup: int) -> Latency:
+def _summed(found: list[list[float]], attempt: int, warmup: int, *, noise: float, noisy: bool) -> Latency:
     pooled = sorted(t for block in found for t in block)
     p95s, p95, p50 = _p95(found), quantile(pooled, 0.95), quantile(pooled, 0.5)
     low, high = interval(p95s)
     return Latency(p50_ms=p50, p95_ms=p95, p99_ms=quantile(pooled, 0.99), low_ms=min(low, p95), high_ms=max(high, p95),
                    bound_ms=max(upper(p95s) if len(p95s) > 1 else p95, p95), n=len(pooled), blocks=len(found),
                    attempts=attempt, warmup=warmup, outliers=sum(t > 3 * p50 for t in pooled) / len(pooled),
-                   noise=noise, noisy=worst > 1)
+                   noise=noise, noisy=noisy)
 
 
 def throughput(call: Callable[[Sequence[T]], Any], records: Sequence[T], *, sizes: Sequence[int] = BATCHES,
