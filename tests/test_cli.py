@@ -125,7 +125,7 @@ def test_models_as_json_and_as_a_table(capsys, monkeypatch):
 
 
 def test_doctor_says_what_the_machine_offers(capsys, monkeypatch):
-    code, out, _ = call(["doctor"], capsys, monkeypatch)
+    code, out, _ = call(["doctor", "--json"], capsys, monkeypatch)
     found = json.loads(out)
     assert code == 0 and found["machine"] and found["versions"]["numpy"] == np.__version__
 

@@ -1,4 +1,4 @@
-"""The one place where time, memory, throughput and energy are measured.
+"""The one place where time, memory and throughput are measured (energy: `rightfit.resources.energy`).
 
 Latency is taken in blocks of calls; a probe that spins on fixed work runs before, between and after the blocks.
 Blocks are added until the p95 is known to a stated precision, and a sitting in which the machine was not ours is
@@ -12,7 +12,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar
@@ -40,7 +40,6 @@ RESAMPLES = 500
 _T95 = (0.0, 6.314, 2.920, 2.353, 2.132, 2.015, 1.943, 1.895, 1.860, 1.833, 1.812, 1.796, 1.782, 1.771, 1.761, 1.753,
         1.746, 1.740, 1.734, 1.729, 1.725)
 Clock = Callable[[], int]
-Counters = Mapping[str, tuple[float, float]]
 T = TypeVar("T")
 
 
@@ -83,16 +82,6 @@ class Latency:
     outliers: float
     noise: float
     noisy: bool
-
-
-@frozen
-class Energy:
-    """Joules of some work over `seconds`. `source`: rapl, nvml or estimate; an estimate rests on `watts` assumed."""
-
-    joules: float
-    seconds: float
-    source: str
-    watts: float
 
 
 def quantile(ordered: Sequence[float], share: float) -> float:
@@ -169,11 +158,6 @@ class Spinner:
     def drift(self) -> float:
         """By how much the probes' speed differed."""
         return 1 - min(self.middles) * len(self.middles) / sum(self.middles) if self.middles else 0.0
-
-
-def noise(self) -> float:
-        """Share of the probes' time that was not theirs, 0..1."""
-        return 1 - self.units * self.fastest / self.spent if self.spent else 0.0
 
 
 def noise(seconds: float = 0.3, clock: Clock = time.perf_counter_ns) -> float:
@@ -340,61 +324,6 @@ def fresh_memory_mib(function: str, *arguments: Any, timeout: float = 300.0) -> 
         last = (done.stderr.strip().splitlines() or ["nothing on stderr"])[-1]
         raise UsageError(f"what is measured must run; got function={function!r}, exit={done.returncode} and "
                          f"{last[:200]!r}.") from None
-
-
-def energy(work: Callable[[], Any], *, watts: float = 10.0, root: Path = Path("/"),
-           clock: Clock = time.perf_counter_ns) -> Energy:
-    """Joules that `work()` took: RAPL's counters of the processor packages, else NVML's, else an estimate, so labelled.
-
-    RAPL and NVML count all that ran on the device meanwhile. The estimate is processor time x `watts` for a busy core.
-    """
-    readers: tuple[tuple[str, Callable[[], Counters]], ...] = (("rapl", lambda: _rapl(root)), ("nvml", _nvml))
-    for source, read in readers:
-        before = read()
-        if before:
-            started = clock()
-            work()
-            after, seconds = read(), (clock() - started) / 1e9
-            joules = _joules(before, after)
-            return Energy(joules=joules, seconds=seconds, source=source, watts=joules / max(seconds, 1e-9))
-    started, busy = clock(), time.process_time()
-    work()
-    return Energy(joules=(time.process_time() - busy) * watts, seconds=(clock() - started) / 1e9, source="estimate",
-                  watts=watts)
-
-
-def _joules(before: Counters, after: Counters) -> float:
-    """The sum over counters of (joules, where they wrap)."""
-    return sum((after[name][0] - value) % wrap if wrap else after[name][0] - value
-               for name, (value, wrap) in before.items() if name in after)
-
-
-def _rapl(root: Path) -> Counters:
-    """Joules of each processor package; empty where the kernel or its permissions do not tell (powercap, Linux)."""
-    found = {}
-    for folder in sorted((root / "sys/class/powercap").glob("*-rapl:*")):
-        if folder.name.count(":") != 1:
-            continue  # a part of a package, such as its cores, is in the package's count
-        try:
-            value, wrap = (int((folder / name).read_text()) for name in ("energy_uj", "max_energy_range_uj"))
-        except (OSError, ValueError):
-            continue
-        found[folder.name] = (value / 1e6, (wrap + 1) / 1e6)
-    return found
-
-
-def _nvml() -> Counters:
-    """Joules of each NVIDIA device since its driver was loaded; empty without pynvml or a device."""
-    try:
-        nvml = import_module("pynvml")
-    except ImportError:
-        return {}
-    try:
-        nvml.nvmlInit()
-        return {f"gpu{i}": (nvml.nvmlDeviceGetTotalEnergyConsumption(nvml.nvmlDeviceGetHandleByIndex(i)) / 1e3, 0.0)
-                for i in range(nvml.nvmlDeviceGetCount())}
-    except nvml.NVMLError:
-        return {}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
