@@ -47,7 +47,7 @@ def read_csv(path: Path) -> list[dict[str, str]]:
 
 def test_classifiers_write_labels_and_probabilities_in_order(package: Path, tmp_path: Path) -> None:
     rows = toy.records(50, seed=3)
-    assert predict(package, write_csv(tmp_path / "new.csv", rows), tmp_path / "out.csv") == 50
+    assert predict(package, write_csv(tmp_path / "new.csv", rows), tmp_path / "out.csv").rows == 50
     found, model = read_csv(tmp_path / "out.csv"), load(package)
     assert list(found[0]) == ["prediction", "probability_no", "probability_yes"]
     assert [row["prediction"] for row in found] == model.predict(rows).tolist()

@@ -17,5 +17,7 @@ def predict(package: Annotated[str, typer.Argument(help="A package folder or zip
     """Predict new rows with a package."""
     from rightfit.delivery.predict import predict as run
 
-    rows = run(package, data, out)
-    print(f"{rows} predictions: {out}", file=sys.stderr)
+    written = run(package, data, out)
+    for finding in written.findings:
+        print(f"{finding.severity}: {finding.code}: {finding.evidence}", file=sys.stderr)
+    print(f"{written.rows} predictions: {out}", file=sys.stderr)

@@ -15,7 +15,7 @@ from typing import IO, Any
 
 from rightfit.errors import DataError, UsageError
 from rightfit.package import LoadedModel, load
-from rightfit.records import Need
+from rightfit.records import Finding, Need, frozen
 
 LIGHT_BYTES = 1 << 18
 _QUOTED = re.compile(r'(?:(?<=,)|(?<=\n)|\A)"(?:[^"]|"")*"(?=,|\n|\Z)')
@@ -74,8 +74,19 @@ def light(path: Path, features: set[str]) -> Rows | None:
         return None
 
 
-def _read(model: LoadedModel, source: str | Path) -> tuple[Any, list[str] | None]:
-    """The raw rows of any source, read as the training data were, and their names where they are files."""
+@frozen
+class Written:
+    """What a prediction run wrote: the rows, and what the reader found wrong with the rest."""
+
+    rows: int
+    findings: tuple[Finding, ...] = ()
+
+
+_Named = tuple[list[str] | None, tuple[Finding, ...]]
+
+
+def _read(model: LoadedModel, source: str | Path) -> tuple[Any, _Named]:
+    """The raw rows of any source, read as the training data were; their names where they are files, and findings."""
     from rightfit.data import readers
     from rightfit.data.table import pick
 
@@ -85,9 +96,9 @@ def _read(model: LoadedModel, source: str | Path) -> tuple[Any, list[str] | None
     if not kinds and readers.find(source) is not None:
         frame = readers.read(source, need)[0]
         if {column.name for column in model.schema.features} <= set(frame.columns):
-            return frame, None
+            return frame, (None, ())
     table = pick(source, need).read(source, need)
-    return table.frame, table.origin.get("paths")
+    return table.frame, (table.origin.get("paths"), tuple(table.findings))
 
 
 def _added(model: LoadedModel) -> dict[str, str]:
@@ -98,16 +109,16 @@ def _added(model: LoadedModel) -> dict[str, str]:
     return {column.name: column.kind for column in model.schema.features if column.kind in added}
 
 
-def _values(model: LoadedModel, source: str | Path) -> tuple[Any, list[str] | None]:
+def _values(model: LoadedModel, source: str | Path) -> tuple[Any, _Named]:
     plain = "://" not in str(source) and not _added(model)
     rows = light(Path(source), {column.name for column in model.schema.features}) if plain else None
     if rows is not None:
         try:
-            return model.values(rows), None
+            return model.values(rows), (None, ())
         except DataError:
             pass  # the full reader says in which row
-    frame, paths = _read(model, source)
-    return model.values(frame), paths
+    frame, named = _read(model, source)
+    return model.values(frame), named
 
 
 def columns(model: LoadedModel, values: Any) -> dict[str, list[Any]]:
@@ -163,8 +174,8 @@ def _replacing(path: Path) -> Iterator[IO[bytes]]:
         part.unlink(missing_ok=True)
 
 
-def predict(package_path: str | Path, data_path: str | Path, out_path: str | Path) -> int:
-    """Predict every row of a source and write CSV or Parquet by extension; returns the number of rows.
+def predict(package_path: str | Path, data_path: str | Path, out_path: str | Path) -> Written:
+    """Predict every row of a source and write CSV or Parquet by extension; findings say what could not be read.
 
     Small plain CSV and JSON-lines files take a path without pandas that gives the same result. The output is complete
     or not there. Raises PackageError, DataError for rows that break the schema, UsageError for the output.
@@ -176,8 +187,8 @@ def predict(package_path: str | Path, data_path: str | Path, out_path: str | Pat
         raise UsageError(f"the output must be a file in an existing folder; got out={str(out)!r}, "
                          "create the folder first.")
     model = load(package_path)
-    values, paths = _values(model, data_path)
+    values, (paths, findings) = _values(model, data_path)
     named = {} if paths is None else {"path": list(paths)}
     with _replacing(out) as file:
         _WRITERS[out.suffix.lower()]({**named, **columns(model, values)}, file)
-    return len(values)
+    return Written(rows=len(values), findings=findings)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from rightfit.data.modalities._image_layout import arrange, unknown_labels
+from rightfit.data.modalities._layout import arrange, unknown_labels
 from rightfit.data.readers._decode import decode
 from rightfit.errors import DataError
 from rightfit.records import Finding, frozen

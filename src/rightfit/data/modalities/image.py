@@ -13,9 +13,9 @@ from typing import Any
 from rightfit.data import readers
 from rightfit.data._media import decode, scratch
 from rightfit.data.modalities import _image_files as listing
-from rightfit.data.modalities import _image_layout as layout
 from rightfit.data.modalities import _image_portable as portable
 from rightfit.data.modalities import _image_table as tables
+from rightfit.data.modalities import _layout as layout
 from rightfit.data.modalities._image_example import COLUMN, example, hard
 from rightfit.data.readers._files import is_path, suffix
 from rightfit.data.schema import infer, positions

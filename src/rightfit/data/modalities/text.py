@@ -8,7 +8,7 @@ from typing import Any
 
 from rightfit.data import readers
 from rightfit.data.modalities import _text_folder as folders
-from rightfit.data.modalities._image_layout import numbered, spelling
+from rightfit.data.modalities._layout import numbered, spelling
 from rightfit.data.modalities._text_columns import chosen, only_texts, schema_of
 from rightfit.data.modalities._text_example import example, hard
 from rightfit.data.modalities._text_labels import unlisted

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from rightfit.errors import UsageError
+from rightfit.models._nn.adamw import AdamW
 from rightfit.records import Task
 
 FOCUS = 2.0  # gamma of the focal loss, Lin et al. 2017
@@ -114,7 +115,7 @@ def optimiser(net: Any, recipe: Mapping[str, Any]) -> Any:
              for (last, matrix), some in groups.items()]
     if recipe.get("optimizer", "adamw") == "sgd":
         return torch.optim.SGD(found, lr=peak, momentum=0.9, nesterov=True)
-    return torch.optim.AdamW(found, lr=peak)
+    return AdamW(found, lr=peak)
 
 
 def trainable(net: Any, epoch: int, recipe: Mapping[str, Any]) -> list[Any]:

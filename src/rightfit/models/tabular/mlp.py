@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from rightfit.models._nn.adamw import AdamW
 from rightfit.models.tabular._graph import Graph
 from rightfit.models.tabular._parts import THREADS, Core, Rows, trees_per_round
 from rightfit.models.tabular._pipeline import TabularModel
@@ -95,7 +96,7 @@ def _train(rows: Rows, params: Mapping[str, Any], net: _Net) -> int:
     X, y, weight = _tensors(train)
     groups = [{"params": net.weights, "weight_decay": params["weight_decay"]},
               {"params": net.biases, "weight_decay": 0.0}]
-    steps = torch.optim.AdamW(groups, lr=params["learning_rate"])
+    steps = AdamW(groups, lr=params["learning_rate"])
     best, kept, at, done = float("inf"), net.copy(), 0, 0
     for epoch in range(1, epochs + 1):
         for group in steps.param_groups:
