@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import tomllib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, get_args
 
 from rightfit import units
@@ -216,6 +218,42 @@ def _typed(name: str, value: Any) -> Any:
         return float(value)
     said = {"bool": "true or false", "str": "a text", "int": "a whole number", "float": "a number"}[kind]
     raise UsageError(f"{name} must be {said}; got {name}={value!r}.")
+
+
+def spoken(name: str, text: str) -> Any:
+    """A typed answer as the value of its key. Raises UsageError.
+
+    >>> spoken("rows", "5,000"), spoken("weights", "n"), spoken("max_latency", "20ms")
+    (5000, False, '20ms')
+    """
+    text = text.strip()
+    if name == "task" or name in LIMITS:
+        return text
+    kind = str(Description.__annotations__[name]).partition(" ")[0]
+    if kind == "bool":
+        for answers, value in ((("y", "yes", "true", "是"), True), (("n", "no", "false", "否"), False)):
+            if text.lower() in answers:
+                return value
+        raise UsageError(f"{name} must be y or n; got {name}={text!r}.")
+    if kind == "str":
+        return text
+    try:
+        return int(text.replace(",", "").replace("_", "")) if kind == "int" else float(text)
+    except ValueError:
+        said = "a whole number" if kind == "int" else "a number"
+        raise UsageError(f"{name} must be {said}; got {name}={text!r}.") from None
+
+
+def read(path: str | Path) -> dict[str, Any]:
+    """What a need file in TOML says. Raises UsageError for one that is not there or is no TOML."""
+    try:
+        found = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"a need file must be readable; got need={str(path)!r}: {error.strerror}.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"a need file must be TOML, such as task = \"tabular-classification\"; got "
+                         f"need={str(path)!r}: {error}.") from None
+    return found
 
 
 def from_task(task: Task, audit: Audit, need: Need) -> Description:
