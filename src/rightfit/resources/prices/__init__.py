@@ -1,0 +1,1 @@
+"""Dated tables of prices, exchange rates and grid carbon; rightfit.resources.tables reads them."""
