@@ -70,9 +70,14 @@ def _warm(path: str | Path, records: Sequence[Record] | None, started: float) ->
     return model, rows, load_s
 
 
+def warmed(path: str | Path, records: Sequence[Record] | None) -> tuple[LoadedModel, Any, float]:
+    """(model, rows to measure on, seconds from the start of this process to the first prediction)."""
+    return _warm(path, records, time.perf_counter() - process_age_s())
+
+
 def measure(path: str | Path, *, records: Sequence[Record] | None = None, blocks: int = BLOCKS) -> dict[str, float]:
     """All figures of this process, which must have done nothing else before: its age and memory are in them."""
-    model, rows, load_s = _warm(path, records, time.perf_counter() - process_age_s())
+    model, rows, load_s = warmed(path, records)
     found = latency(model.predict_one, rows, blocks=blocks)
     found["throughput_per_s"] = throughput(model, rows)
     return {**found, "load_s": load_s, "memory_mib": peak_memory_mib(), "size_mib": size_mib(path)}
@@ -92,15 +97,24 @@ def probe(path: str | Path, *, repeats: int = BLOCKS, records: Sequence[Record] 
     repeats: blocks of calls, 2 or more. records: raw rows to measure on; the package's own sample without. timeout:
     seconds. Raises PackageError when the package cannot be loaded or the process dies or lasts too long.
     """
-    arguments = [str(path), "--blocks", str(max(2, repeats)), *(["--stdin"] if records is not None else [])]
-    given = None if records is None else json.dumps(list(records), default=str)
+    found: dict[str, float] = asked("rightfit.package.probe", [str(path), "--stdin", "--blocks", str(max(2, repeats))],
+                                    records, timeout)
+    return found
+
+
+def asked(module: str, arguments: Sequence[str], records: Sequence[Record] | None, timeout: float) -> Any:
+    """The JSON line that a module prints in a fresh process; records go to its standard input, null without.
+
+    arguments: the package's path first. Raises PackageError when the process fails, dies or lasts too long.
+    """
+    given = json.dumps(None if records is None else list(records), default=str)
     try:
-        done = measuring.fresh("rightfit.package.probe", arguments, given=given, timeout=timeout)
+        done = measuring.fresh(module, arguments, given=given, timeout=timeout)
     except subprocess.TimeoutExpired:
-        raise PackageError(f"a package must be measured within {timeout:g} s; got path={str(path)!r} and "
+        raise PackageError(f"a package must be measured within {timeout:g} s; got path={arguments[0]!r} and "
                            "no end.") from None
     try:
-        found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+        found = json.loads(done.stdout.splitlines()[-1])
     except (IndexError, ValueError):
         last = (done.stderr.strip().splitlines() or ["nothing on stderr"])[-1]
         raise PackageError(f"a package must survive being measured; got exit={done.returncode} and "
