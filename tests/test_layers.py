@@ -12,7 +12,7 @@ import pytest
 
 HOME = Path(__file__).parent.parent / "src" / "rightfit"
 
-LAYERS = ("errors units records", "registry cache trace", "task data metrics", "models resources", "package",
+LAYERS = ("errors units records", "registry cache trace need_file", "task data metrics", "models resources", "advice", "package",
           "store engines",
           "tuning", "question", "decide", "delivery", "report", "choose advise testing", "cli")
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names.split()}

@@ -112,8 +112,8 @@ def shortfalls(limits: Sequence[Limit], contender: Contender) -> dict[str, float
     return found
 
 
-def nearest(contenders: Sequence[Contender], limits: Sequence[Limit]) -> dict[str, Any] | None:
-    """The contender that misses the limits by the least, with the binding limits and what it would take."""
+def nearest_of(contenders: Sequence[Contender], limits: Sequence[Limit]) -> Contender | None:
+    """The contender that misses the limits by the least."""
     skilled = [c for c in contenders if not c.baseline] or list(contenders)
     if not skilled:
         return None
@@ -122,7 +122,14 @@ def nearest(contenders: Sequence[Contender], limits: Sequence[Limit]) -> dict[st
         unknown = sum(item.value is None for item in check(limits, c.measured))
         return unknown, max(shortfalls(limits, c).values(), default=0.0), -c.utility, c.key
 
-    best = min(skilled, key=worst)
+    return min(skilled, key=worst)
+
+
+def nearest(contenders: Sequence[Contender], limits: Sequence[Limit]) -> dict[str, Any] | None:
+    """The nearest contender, with the limits that bind it and what it would take."""
+    best = nearest_of(contenders, limits)
+    if best is None:
+        return None
     missed = shortfalls(limits, best)
     by_name = {limit.name: limit for limit in limits}
     takes = "; ".join(
@@ -143,9 +150,11 @@ def room(name: str, value: float | None) -> str:
 def show(name: str, value: float) -> str:
     """A figure with the unit of its name.
 
-    >>> show("latency_p95_ms", 0.0123), show("recall", 0.9)
-    ('0.0123 ms', '0.9')
+    >>> show("latency_p95_ms", 0.0123), show("recall", 0.9), show("cost_usd_per_month", 48.9)
+    ('0.0123 ms', '0.9', '48.90 USD/month')
     """
+    if name.startswith("cost_") and name.endswith("_per_month"):
+        return f"{value:,.2f} {name.split('_')[1].upper()}/month"
     for suffix, unit in (("_ms", " ms"), ("_mib", " MiB"), ("_per_s", "/s"), ("_s", " s")):
         if name.endswith(suffix):
             return f"{value:.3g}{unit}"

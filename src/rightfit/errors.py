@@ -39,7 +39,8 @@ class UnknownName(UsageError):
 
     def __init__(self, what: str, name: str, known: Iterable[str]) -> None:
         names = sorted(known)
-        close = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.4)
+        by_lower = {known.lower(): known for known in names}
+        close = [by_lower[found] for found in difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.4)]
         hint = f", did you mean {close[0]!r}?" if close else "."
         super().__init__(f"{what} must be one of {', '.join(names)}; got {what}={name!r}{hint}")
 

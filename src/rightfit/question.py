@@ -55,9 +55,14 @@ def _check(task: Task, need: Need) -> None:
     """What only the task can tell of a need: families that exist, floors within a metric's range."""
     from rightfit.errors import UsageError
     from rightfit.metrics import base
+    from rightfit.package import profile
+    from rightfit.resources import afford
     from rightfit.tuning.shortlist import of_modality
 
     of_modality(task.modality, need)
+    if need.device_profile is not None:
+        profile.read(need.device_profile)
+    afford.check(task.serving, task.limits)
     for name, asked in (*need.at_least.items(), *need.at_most.items()):
         metric = base.find(name, task.problem)
         if not metric.low <= asked <= metric.high:

@@ -23,7 +23,7 @@ R = TypeVar("R")
 State = Literal["ok", "pruned", "timeout", "oom", "crashed", "invalid"]
 Severity = Literal["info", "ask", "warning", "severe"]
 Search = Literal["auto", "grid", "random", "tpe"]
-RESOURCES = ("_ms", "_mib", "_per_s")
+RESOURCES = ("_ms", "_mib", "_per_s", "_per_month")
 """What the names of limits that are no metrics end with: the unit in which they are measured on the package."""
 
 
@@ -65,6 +65,9 @@ def _revive(kind: Any, value: Any) -> Any:
     if value is None or kind is Any:
         return value
     if origin in (UnionType, Union):
+        records = [k for k in inside if dataclasses.is_dataclass(k)]
+        if records and isinstance(value, Mapping):
+            return revive(records[0], value)  # type: ignore[arg-type]
         tuples = [k for k in inside if get_origin(k) is tuple]
         return _revive(tuples[0], value) if tuples and isinstance(value, list) else value
     if origin is tuple:
@@ -80,7 +83,7 @@ def _revive(kind: Any, value: Any) -> Any:
 class Limit:
     """One hard limit on one measured name, in the unit of the name's suffix.
 
-    `name` is latency_p95_ms, memory_mib, size_mib, throughput_per_s, or a metric's name.
+    `name` is latency_p95_ms, memory_mib, size_mib, throughput_per_s, cost_<currency>_per_month, or a metric's name.
     """
 
     name: str
@@ -99,15 +102,29 @@ class Limit:
 
 
 @frozen
+class Serving:
+    """Where and how much a model will serve: mean and peak rows per second, and a cloud's provider and region."""
+
+    traffic_per_s: float
+    peak_per_s: float | None = None
+    provider: str | None = None
+    region: str | None = None
+
+
+@frozen
 class Need:
     """What the user asks. Durations, sizes and rates are written as people write them: 5ms, 10m, 20MB, 200/s.
 
     `target`: one name or position, or several for multilabel. `metric`: a name of `rightfit.metrics` or
     module:function. `at_least` / `at_most`: metric floors and ceilings, hard. `cost`: prices of errors: FN and FP,
     or "true>predicted" pairs. `problem` overrules what is inferred. `group`: rows of one group never stand on both
-    sides of a split. `time`: rows are split in this column's order. `families` restricts, `steps` forces
+    sides of a split. `time`: rows are split in this column's order.
+    `row_weight`: a column of weights that count in training, 0 leaves a row out. `families` restricts, `steps` forces
     treatments. `weights`: files and folders of pretrained weights. `bring`: models of the user's own, written
-    scheme:name, which race like any other. A limit left None does not exist.
+    scheme:name, which race like any other. `device_profile`: a file of `rightfit measure`, for whose device the
+    limits hold. A limit left None does not exist. `max_cost`: 50USD/month or 0.01USD/1k
+    predictions, held against the cheapest machines of `provider` and `region` (all, unless named) that serve
+    `traffic` rows a second, and `peak` at the most.
     """
 
     target: str | int | tuple[str | int, ...] | None = None
@@ -119,6 +136,11 @@ class Need:
     max_memory: str | float | None = None
     max_size: str | float | None = None
     throughput: str | float | None = None
+    max_cost: str | None = None
+    traffic: str | float | None = None
+    peak: str | float | None = None
+    provider: str | None = None
+    region: str | None = None
     budget: str | float = "5m"
     modality: str | None = None
     problem: Problem | None = None
@@ -126,6 +148,7 @@ class Need:
     delimiter: str | None = None
     group: str | None = None
     time: str | None = None
+    row_weight: str | None = None
     horizon: int | None = None
     drop: tuple[str, ...] = ()
     keep: tuple[str, ...] = ()
@@ -141,10 +164,12 @@ class Need:
     licences: tuple[str, ...] = ()
     weights: tuple[str, ...] = ()
     bring: tuple[str, ...] = ()
+    device_profile: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.limits()
+        self.serving()
         units.seconds(self.budget, "budget")
         both = {n for n in self.at_least if n in self.at_most and self.at_least[n] > self.at_most[n]}
         if both:
@@ -162,6 +187,25 @@ class Need:
     def budget_s(self) -> float:
         """Wall seconds for everything."""
         return units.seconds(self.budget, "budget")
+
+    def serving(self) -> Serving | None:
+        """What is to be served, None without a traffic. Raises UsageError for what contradicts itself.
+
+        >>> Need(traffic="20/s", peak="6000/m").serving().peak_per_s
+        100.0
+        """
+        if self.traffic is None:
+            for name in ("peak", "provider", "region"):
+                if getattr(self, name) is not None:
+                    raise UsageError(f"{name} needs a traffic to be served; got {name}={getattr(self, name)!r} alone, "
+                                     "add --traffic, e.g. 20/s.")
+            return None
+        traffic = units.per_second(self.traffic, "traffic")
+        peak = None if self.peak is None else units.per_second(self.peak, "peak")
+        if peak is not None and peak < traffic:
+            raise UsageError(f"the peak must not be below the mean traffic; got peak={self.peak!r} and "
+                             f"traffic={self.traffic!r}, change one of them.")
+        return Serving(traffic_per_s=traffic, peak_per_s=peak, provider=self.provider, region=self.region)
 
     def limits(self) -> tuple[Limit, ...]:
         """Every hard limit, in measured units. Raises UsageError for what cannot be read.
@@ -181,6 +225,13 @@ class Need:
         if self.throughput is not None:
             rate = units.per_second(self.throughput, "throughput")
             found.append(Limit(name="throughput_per_s", limit=rate, sense="at_least"))
+        if self.max_cost is not None:
+            serving = self.serving()
+            amount, currency = units.money_per_month(self.max_cost, serving.traffic_per_s if serving else None)
+            if serving is None:
+                raise UsageError(f"max_cost needs a traffic to be served; got max_cost={self.max_cost!r} alone, add "
+                                 "--traffic, e.g. 20/s.")
+            found.append(Limit(name=f"cost_{currency.lower()}_per_month", limit=amount, sense="at_most"))
         found += [Limit(name=n, limit=float(v), sense="at_least") for n, v in self.at_least.items()]
         found += [Limit(name=n, limit=float(v), sense="at_most") for n, v in self.at_most.items()]
         return tuple(found)
@@ -201,6 +252,7 @@ class Task:
     classes: tuple[str, ...] = ()
     cost: tuple[tuple[float, ...], ...] = ()
     limits: tuple[Limit, ...] = ()
+    serving: Serving | None = None
     outputs: int = 1
     group: str | None = None
     time: str | None = None

@@ -27,7 +27,9 @@ from rightfit.errors import UsageError
 
 @app.command()
 def choose(
+    context: typer.Context,
     data: Data,
+    need: Annotated[Text, typer.Option(help="A TOML file of what is asked; flags win over it")] = None,
     target: Target = None,
     metric: Annotated[Text, typer.Option(help="What good means, e.g. f1; or module:function of yours")] = None,
     at_least: Annotated[list[str] | None, typer.Option(help="Hard floor on a metric, e.g. recall=0.9")] = None,
@@ -37,6 +39,12 @@ def choose(
     max_memory: Annotated[Text, typer.Option(help="Peak memory of a process that predicts, e.g. 200MB")] = None,
     max_size: Annotated[Text, typer.Option(help="Size of the package, e.g. 20MB")] = None,
     throughput: Annotated[Text, typer.Option(help="Rows per second at least, e.g. 5000/s")] = None,
+    max_cost: Annotated[Text, typer.Option(help="Cost of serving, e.g. 50USD/month or 0.01USD/1k predictions")] = None,
+    traffic: Annotated[Text, typer.Option(help="Rows a second to be served on average, e.g. 20/s")] = None,
+    peak: Annotated[Text, typer.Option(help="Rows a second at the most; default: the traffic")] = None,
+    provider: Annotated[Text, typer.Option(help="Only this cloud, e.g. aws, gcp or alibaba")] = None,
+    region: Annotated[Text, typer.Option(help="Only this region of a cloud, e.g. us-east-1")] = None,
+    device_profile: Annotated[Text, typer.Option(help="Limits hold for this device: a file of rightfit measure")] = None,
     budget: Annotated[str, typer.Option(help="Wall time for everything, e.g. 10m")] = "5m",
     out: Annotated[Text, typer.Option(help="Run folder; the same command resumes it")] = None,
     test: Annotated[Text, typer.Option(help="Rows used only for the final check")] = None,
@@ -71,22 +79,43 @@ def choose(
     from rightfit.errors import UnknownName
     from rightfit.records import Need, Problem, Search
 
-    for name, value, known in (("search", search, get_args(Search)), ("problem", problem, get_args(Problem))):
-        if value is not None and value not in known:
-            raise UnknownName(name, value, known)
     named = several(target)
-    need = Need(
+    asked: dict[str, Any] = dict(
         target=(position(named[0]) if len(named) == 1 else named) if named else None, metric=metric,
         at_least=pairs(at_least, "at-least"), at_most=pairs(at_most, "at-most"), cost=pairs(cost, "cost"),
         max_latency=max_latency, max_memory=max_memory, max_size=max_size, throughput=throughput, budget=budget,
-        modality=modality_of(modality),
-        problem=problem, positive=positive, delimiter=delimiter, group=group, time=time, horizon=horizon,  # type: ignore[arg-type]
+        device_profile=device_profile,
+        max_cost=max_cost, traffic=traffic, peak=peak, provider=provider, region=region,
+        modality=modality,
+        problem=problem, positive=positive, delimiter=delimiter, group=group, time=time, horizon=horizon,
         drop=several(drop), keep=several(keep), drop_leaks=drop_leaks, missing=tuple(missing or ()),
-        kinds=_kinds(kind), families=several(family), search=search,  # type: ignore[arg-type]
+        kinds=_kinds(kind), families=several(family), search=search,
         folds=folds, proposals=proposals, seed=seed, workers=workers,
         licences=several(licences), weights=tuple(weights or ()), bring=tuple(bring or ()),
         options={"language": language_of(language), "command": _command()})
-    raise SystemExit(_choose(data, need, Path(out) if out else _fresh(), test, overwrite, as_json))
+    asked = _with_file(need, asked, context)
+    for name, known in (("search", get_args(Search)), ("problem", get_args(Problem))):
+        if asked[name] is not None and asked[name] not in known:
+            raise UnknownName(name, asked[name], known)
+    asked["modality"] = modality_of(asked["modality"])
+    wanted = Need(**asked)
+    raise SystemExit(_choose(data, wanted, Path(out) if out else _fresh(), test, overwrite, as_json))
+
+
+def _with_file(path: str | None, asked: dict[str, Any], context: typer.Context) -> dict[str, Any]:
+    """The need of a file, over which every flag that was given wins."""
+    from rightfit import need_file
+
+    if path is None:
+        return asked
+    flags = {"families": "family", "kinds": "kind"}
+    given = {name for name in asked if name == "options" or _given(context, flags.get(name, name))}
+    return {**asked, **need_file.read(path), **{name: asked[name] for name in given}}
+
+
+def _given(context: typer.Context, flag: str) -> bool:
+    source = context.get_parameter_source(flag)
+    return source is not None and source.name == "COMMANDLINE"
 
 
 def _kinds(items: list[str] | None) -> dict[str, str]:

@@ -15,6 +15,7 @@ from rightfit.engines.jobs import Job, Outcome
 from rightfit.package import write
 from rightfit.package.probe import probe
 from rightfit.records import Candidate, LimitCheck, asdict
+from rightfit.resources import afford
 from rightfit.tuning.board import Board, Entry
 from rightfit.tuning.clock import Clock
 
@@ -126,8 +127,10 @@ def _accept(bench: Bench, found: Delivery, contender: Contender, path: Path,
     bench.watch("proving", {"candidate": contender.key})
     measured = dict(known) if known and "latency_p95_ms" in known else prove.figures(probe(path))
     entry = found.entries[contender.key]
-    measured = {**contender.measured, **measured, **(known or {}), **entry.floors}
-    checks = decide.check(bench.board.task.limits, measured)
+    task = bench.board.task
+    measured = afford.priced(task.serving, task.limits,
+                             {**contender.measured, **measured, **(known or {}), **entry.floors})
+    checks = decide.check(task.limits, measured)
     if all(item.met for item in checks):
         found.chosen, found.checks, found.measured = contender, checks, measured
         write.install(path, bench.package)

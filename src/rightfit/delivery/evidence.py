@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from rightfit import decide
 from rightfit.delivery.deliver import Bench, Delivery
 from rightfit.engines.jobs import Job
 from rightfit.records import asdict
+from rightfit.resources import afford
 from rightfit.tuning import propose
 from rightfit.tuning.board import Board, Entry, difference
 from rightfit.tuning.race import Race
@@ -56,6 +58,11 @@ def gather(question: Any, racing: Race, delivery: Delivery, bench: Bench,
         "data": str(question.origin.get("path", "")), "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "higher_is_better": board.metric.greater_is_better, "package": str(bench.package),
         "refitted": delivery.refitted, "stages": stages(board)}
+    if task.serving is not None:
+        near = delivery.chosen or decide.nearest_of(delivery.contenders, task.limits)
+        measured = delivery.measured if delivery.chosen else near.measured if near else {}
+        found["cost"] = afford.story(task.serving, task.limits, measured)
+    found["rivals"] = rivals(task, question.data.y, delivery)
     if entry is None:
         return dict(plain({k: v for k, v in found.items() if v is not None}))
     y = question.data.y[entry.rows]
@@ -72,6 +79,21 @@ def gather(question: Any, racing: Race, delivery: Delivery, bench: Bench,
     if question.test is not None:
         found["test"] = final_check(question, delivery, board, bench, estimate)
     return dict(plain({k: v for k, v in found.items() if v not in (None, [], {})}))
+
+
+def rivals(task: Any, y: Any, delivery: Delivery) -> dict[str, Any]:
+    """For each contender what costs and benefits are reckoned from: confusion counts, latency, memory."""
+    names = ("latency_p50_ms", "latency_p95_ms", "latency_p95_high_ms", "memory_mib")
+    found: dict[str, Any] = {}
+    for contender in delivery.contenders:
+        entry = delivery.entries.get(contender.key)
+        if entry is None or not task.classifies or y.ndim != 1 or len(task.classes) > 30:
+            continue
+        k, truth = len(task.classes), y[entry.rows].astype(int)
+        counts = np.bincount(truth * k + np.asarray(entry.codes, int), minlength=k * k).reshape(k, k)
+        found[contender.key] = {"confusion": counts,
+                                **{n: contender.measured[n] for n in names if n in contender.measured}}
+    return found
 
 
 def _classifier(task: Any, y: Any, entry: Entry) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from rightfit.decide import Contender
 from rightfit.package.probe import probe
+from rightfit.resources import afford
 from rightfit.tuning.board import Board, Entry, difference, spread_of
 from rightfit.tuning.clock import Clock
 from rightfit.tuning.race import leader_of
@@ -71,7 +72,8 @@ def contenders(board: Board, entries: Mapping[str, Entry], known: Mapping[str, M
     """The entries as the decision sees them, with paired gaps to each other."""
     found = []
     for key, entry in entries.items():
-        measured = {**entry.measured, **known.get(key, {}), **entry.floors}
+        measured = afford.priced(board.task.serving, board.task.limits,
+                                 {**entry.measured, **known.get(key, {}), **entry.floors})
         gaps = {other: gap(entry, theirs) for other, theirs in entries.items() if other != key}
         found.append(Contender(key=key, family=entry.candidate.family, utility=entry.utility, measured=measured,
                                gaps=gaps, baseline=key == baseline))

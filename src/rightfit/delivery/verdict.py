@@ -15,6 +15,7 @@ from rightfit.delivery.deliver import Bench, Delivery
 from rightfit.delivery.prove import spread
 from rightfit.metrics import interval
 from rightfit.records import Decision, Finding, LimitCheck, asdict, revive
+from rightfit.resources import afford
 from rightfit.store import Store
 from rightfit.tuning.board import Board, Entry
 from rightfit.tuning.race import Race
@@ -45,7 +46,7 @@ def verdict(question: Any, racing: Race, delivery: Delivery, bench: Bench, inter
                                          board.metric.greater_is_better),
         spent={"wall_s": round(racing.clock.spent, 2), "budget_s": racing.clock.budget_s,
                "trials": float(len(board.trials))},
-        seed=question.need.seed, why=_why(board, delivery, best, tied, interrupted, racing),
+        seed=question.need.seed, why=_why(board, delivery, best, tied, interrupted, racing, extras.get("cost", {})),
         machine=evidence.machine(), versions=evidence.versions(), extras=extras)
 
 
@@ -79,7 +80,8 @@ def _chosen(board: Board, delivery: Delivery) -> dict[str, Any] | None:
 
 
 def _measured(delivery: Delivery) -> dict[str, float]:
-    names = ("latency_p50_ms", "latency_p95_ms", "latency_p99_ms", "memory_mib", "size_mib", "throughput_per_s",
+    costs = tuple(name for name in delivery.measured if afford.currency_of(name))
+    names = (*costs, "latency_p50_ms", "latency_p95_ms", "latency_p99_ms", "memory_mib", "size_mib", "throughput_per_s",
              "load_s", "fit_s")
     return {name: delivery.measured[name] for name in names if name in delivery.measured}
 
@@ -155,7 +157,7 @@ def _effects(findings: tuple[Finding, ...], board: Board, entry: Entry | None) -
 
 
 def _why(board: Board, delivery: Delivery, best: list[Contender], tied: tuple[str, ...], interrupted: bool,
-         racing: Race) -> tuple[str, ...]:
+         racing: Race, told: Mapping[str, Any]) -> tuple[str, ...]:
     """Plain sentences: what decided."""
     metric, chosen = board.task.metric, delivery.chosen
     tried = sum(1 for key in board.candidates if key not in board.ablations)
@@ -176,6 +178,8 @@ def _why(board: Board, delivery: Delivery, best: list[Contender], tied: tuple[st
     elif chosen is not None and chosen.baseline:
         said.append("No model was better than the baseline beyond doubt: the data, as they are, hold no signal that "
                     "these models can use.")
+    if told:
+        said.append(afford.sentence(told))
     said += delivery.notes
     if chosen is not None and not delivery.refitted and not delivery.notes:
         said.append("There was no time to train on all rows: the package was trained on one fold's training rows.")

@@ -52,7 +52,8 @@ def limits(data: Json, extras: Json, words: Words, higher: bool) -> list[dict[st
         at_least = (
             known == "at_least"
             if known
-            else name.endswith("_per_s") or ("_mi" not in name and "_ms" not in name and higher)
+            else name.endswith("_per_s")
+            or ("_mi" not in name and "_ms" not in name and "_per_month" not in name and higher)
         )
         title = words.name(name)
         asked = words("at_least" if at_least else "at_most", value=figure(name, limit))

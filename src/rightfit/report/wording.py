@@ -63,6 +63,8 @@ class Words:
 
     def name(self, measured: str) -> str:
         """A measured name or a metric for people; one that has no message keeps its name."""
+        if measured.startswith("cost_") and measured.endswith("_per_month"):
+            return self("n.cost_per_month")
         return self(f"n.{measured}") if f"n.{measured}" in self else measured
 
 
@@ -74,6 +76,8 @@ def figure(name: str, value: float | None) -> str:
     """
     if value is None:
         return DASH
+    if name.startswith("cost_") and name.endswith("_per_month"):
+        return f"{value:,.2f} {name.split('_')[1].upper()}"
     if name.endswith("_ms"):
         return units.show_seconds(value / 1e3)
     if name.endswith("_mib"):

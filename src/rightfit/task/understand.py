@@ -65,7 +65,8 @@ def understand(frame: pd.DataFrame, schema: Schema, need: Need, modality: str) -
     questions += _structure(frame, schema, target, group, time)
     rows, features = int(known.sum()), len([c for c in schema.features if c.name not in target])
     return Task(modality=modality, problem=problem, target=target, metric=name, classes=classes, cost=cost,
-                limits=need.limits(), outputs=len(classes) if problem == "multilabel" else len(target), group=group,
+                limits=need.limits(), serving=need.serving(),
+                outputs=len(classes) if problem == "multilabel" else len(target), group=group,
                 time=time,
                 horizon=need.horizon, rows=rows, features=features, complexity=complexity(rows, features, len(classes)),
                 reasons=reasons, questions=tuple(questions))

@@ -11,6 +11,7 @@ import numpy as np
 from rightfit.metrics import base, interval, rules
 from rightfit.metrics._base import Metric
 from rightfit.records import RESOURCES, Candidate, Limit, Task, Trial, frozen
+from rightfit.resources import afford
 from rightfit.store import Store
 from rightfit.tuning.stage import Stage
 
@@ -82,7 +83,8 @@ class Board:
             self.out[key] = trial.error or trial.state
             return
         untrained = trial.fold < 0
-        for name, value in broken(self.task.limits, trial.measured, SCREEN_SLACK if untrained else HINT_SLACK).items():
+        slack = SCREEN_SLACK if untrained else HINT_SLACK
+        for name, value in broken(self.task.limits, self._priced(trial.measured), slack).items():
             if untrained:
                 self.screened_out.add(key)
             self.out.setdefault(key, f"not trained: {name} of the untrained network was {value:.4g}" if untrained else
@@ -178,9 +180,14 @@ class Board:
         train = [self._seen(blob, shown["rule"]) for blob in blobs]
         names = {name for trial in done for name in trial.measured}
         measured = {n: float(np.mean([t.measured[n] for t in done if n in t.measured])) for n in names}
+        measured = self._priced(measured)
         return Entry(candidate=candidate, folds=tuple(t.fold for t in done), utilities=np.array(utilities),
                      draws=np.array(draws), floors={n: float(np.mean(v)) for n, v in floors.items()},
                      train=float(np.mean(train)), measured=measured, learned=tuple(t.learned for t in done), **shown)
+
+    def _priced(self, measured: Mapping[str, float]) -> dict[str, float]:
+        """What was measured, and what serving costs at least: memory that is not known yet counts as none."""
+        return afford.priced(self.task.serving, self.task.limits, measured)
 
     def _drawn(self, rows: Any, fitted: Any, part: Any, fold: int) -> Any:
         """The metric of a fold on bootstrap samples of its rows, or groups, (b,), greater is better."""

@@ -13,7 +13,7 @@ SOFT_SHARE = 0.6  # of the time left, after which a fit stops with what it has, 
 LOOK_S = 10.0  # a first look at least
 SCREEN_S = 60.0
 GRACE_S = 8.0  # to predict and to write the package after a fit that used all of its time
-THOROUGH = ("memory_mib", "throughput_per_s")
+THOROUGH = ("memory_mib", "_per_s", "_per_month")
 
 
 def job_of(race: Race, unit: Unit, left: float) -> Job:
@@ -24,7 +24,7 @@ def job_of(race: Race, unit: Unit, left: float) -> Job:
 def _screening(race: Race, unit: Unit, left: float) -> Job:
     payload = {"stage": str(race.folder), "candidate": asdict(unit.candidate),
                "package": str(race.folder / "models" / f"{unit.candidate.key}.untrained"),
-               "thorough": any(limit.name in THOROUGH for limit in race.board.task.limits)}
+               "thorough": any(limit.name.endswith(THOROUGH) for limit in race.board.task.limits)}
     soft = max(0.8, min(SCREEN_S, SOFT_SHARE * left))
     return Job(key=f"{unit.candidate.key}-untrained", function="rightfit.tuning.trial:screen", payload=payload,
                soft_s=soft, hard_s=max(min(2 * soft, left + 0.5), soft), memory_mib=race.memory_mib)
