@@ -219,7 +219,8 @@ def _command(asked: Description, metric: str, picks: list[Pick]) -> str:
         return ""
     words = ["rightfit", "choose", task["data"], *(["--target", "COLUMN"] if task["target"] else [])]
     words += ["--metric", metric] if metric else []
-    for flag, value in (("--max-latency", _said(asked.latency_ms, "ms")), ("--max-memory", _said(asked.memory_mib, "MiB")),
+    for flag, value in (("--max-latency", _said(asked.latency_ms, "ms")),
+                        ("--max-memory", _said(asked.memory_mib, "MiB")),
                         ("--max-size", _said(asked.size_mib, "MiB")),
                         ("--throughput", _said(asked.throughput_per_s, "/s")),
                         ("--horizon", _said(asked.horizon, "")), ("--budget", _said(asked.budget_s, "s"))):

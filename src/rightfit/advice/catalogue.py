@@ -173,9 +173,10 @@ def _library(name: str) -> dict[str, str]:
     except importlib.metadata.PackageNotFoundError:
         return {"name": name, "version": "", "licence": "", "installed": ""}
     data = found.metadata
-    licence = data.get("License-Expression") or next(
-        (c.rpartition(" :: ")[2] for c in data.get_all("Classifier") or () if c.startswith("License ::")), "") or (
-        (data.get("License") or "").splitlines() or [""])[0][:60]
+    said = [*(data.get_all("License-Expression") or ()),
+            *(c.rpartition(" :: ")[2] for c in data.get_all("Classifier") or () if c.startswith("License :: OSI")),
+            *(one.strip().splitlines()[0][:60] for one in data.get_all("License") or () if one.strip())]
+    licence = next(iter(said), "")
     record = Path(str(found.locate_file(""))) / f"{data['Name'].replace('-', '_')}-{found.version}.dist-info"
     when = record.stat().st_mtime if record.exists() else None
     date = datetime.fromtimestamp(when, tz=UTC).date().isoformat() if when else ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, get_args
 
@@ -82,8 +82,6 @@ class Description:
         self._derive()
 
     def _known(self) -> None:
-        if self.modality not in modalities():
-            raise UnknownName("modality", self.modality, modalities())
         if self.problem not in get_args(Problem):
             raise UnknownName("problem", self.problem, get_args(Problem))
         if self.licence is not None and self.licence not in LICENCES:
@@ -101,15 +99,13 @@ class Description:
         if classes is not None and classes < 2 and self.problem == "multiclass":
             raise UsageError(f"classes must be 2 or more to tell rows apart; got classes={classes}.")
         if self.imbalance is not None and self.problem in ("regression", "forecasting", "generation"):
-            raise UsageError(f"a {self.problem} problem has no classes; got imbalance={self.imbalance:g}, leave it out.")
+            raise UsageError(f"a {self.problem} problem has no classes; got imbalance={self.imbalance:g}, leave it "
+                             "out.")
         if None not in (rows, classes) and self.problem in ("binary", "multiclass") and rows < classes:  # type: ignore[operator]
             raise UsageError(f"rows must not be fewer than classes; got rows={rows}, classes={classes}.")
         if rows is not None and least is not None and least * (classes or 1) > rows:
             raise UsageError(f"the smallest class must not hold more than its share of the rows; got "
                              f"rows_per_class={least}, rows={rows}, classes={classes}.")
-        if None not in (self.size_mib, self.memory_mib) and self.size_mib > 64 * self.memory_mib:  # type: ignore[operator]
-            raise UsageError(f"limits must not contradict each other; got max_size={self.size_mib:g} MiB with "
-                             f"max_memory={self.memory_mib:g} MiB, change one of them.")
 
     def _derive(self) -> None:
         """Rows of the smallest class from rows, classes and imbalance, where they are known."""
@@ -124,7 +120,8 @@ class Description:
         """Another description; what was derived from a changed value is derived again."""
         derived = {"device": ("kind",), "rows": ("rows_per_class",), "classes": ("rows_per_class",)}
         gone = {name for changed in changes for name in derived.get(changed, ())} - set(changes)
-        return dataclasses.replace(self, **changes, **dict.fromkeys(gone))
+        other: dict[str, Any] = {**changes, **dict.fromkeys(gone)}
+        return dataclasses.replace(self, **other)
 
     @property
     def task(self) -> Task:
@@ -145,11 +142,6 @@ def tasks() -> Mapping[str, Mapping[str, Any]]:
     return known
 
 
-def modalities() -> tuple[str, ...]:
-    """Every modality that a task names."""
-    return tuple(sorted({str(t["modality"]) for t in tasks().values()}))
-
-
 def devices() -> Mapping[str, Mapping[str, Any]]:
     """What is known of devices: {name: kind, rows, networks, train, memory_mib, ...}."""
     known: Mapping[str, Mapping[str, Any]] = _files.read("facts", "devices")["device"]
@@ -164,12 +156,13 @@ def device(name: str) -> Mapping[str, Any]:
 
 
 # How a need file and the flags spell what the record measures in units.
-LIMITS = {"max_latency": ("latency_ms", lambda v: units.seconds(v, "max_latency") * 1e3),
-          "max_memory": ("memory_mib", lambda v: units.mebibytes(v, "max_memory")),
-          "max_size": ("size_mib", lambda v: units.mebibytes(v, "max_size")),
-          "throughput": ("throughput_per_s", lambda v: units.per_second(v, "throughput")),
-          "traffic": ("traffic_per_s", lambda v: units.per_second(v, "traffic")),
-          "budget": ("budget_s", lambda v: units.seconds(v, "budget"))}
+LIMITS: Mapping[str, tuple[str, Callable[[Any], float]]] = {
+    "max_latency": ("latency_ms", lambda v: units.seconds(v, "max_latency") * 1e3),
+    "max_memory": ("memory_mib", lambda v: units.mebibytes(v, "max_memory")),
+    "max_size": ("size_mib", lambda v: units.mebibytes(v, "max_size")),
+    "throughput": ("throughput_per_s", lambda v: units.per_second(v, "throughput")),
+    "traffic": ("traffic_per_s", lambda v: units.per_second(v, "traffic")),
+    "budget": ("budget_s", lambda v: units.seconds(v, "budget"))}
 
 
 def keys() -> tuple[str, ...]:
@@ -272,9 +265,17 @@ def from_task(task: Task, audit: Audit, need: Need) -> Description:
         noise=noise if noise is not None and 0 <= noise < 1 else None,
         missing=min(sum(shares) / max(task.features, 1), 0.999) if shares else None,
         outliers=True if audit.of("outliers") or audit.of("target_outliers") else None,
+        # Unspaced scripts are Chinese, Japanese or Thai: what rules say of Chinese is said of character n-grams.
+        language="zh" if audit.of("unspaced_script") else None,
+        length=_whole(_figure(audit, "text_length", "p50_words")),
+        image_size=_whole(_figure(audit, "resolution", "p50")),
         weights=True if need.weights else None, latency_ms=limits.get("latency_p95_ms"),
         memory_mib=limits.get("memory_mib"), throughput_per_s=limits.get("throughput_per_s"),
         size_mib=limits.get("size_mib"), budget_s=need.budget_s, metric=task.metric)
+
+
+def _whole(value: float | None) -> int | None:
+    return None if value is None or value < 1 else int(value)
 
 
 def _figure(audit: Audit, code: str, name: str) -> float | None:

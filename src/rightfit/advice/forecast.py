@@ -65,7 +65,8 @@ def forecast(card: Card, asked: Description, place: str = "local") -> Forecast:
                                      "cloud-cpu" if place == "cloud" else device if facts["kind"] != "edge" else "cpu")
     fit = _fit(card, asked, trainer)
     price = known.device(trainer).get("hour_usd")
-    seen = {"fit_s": fit, "train_on": trainer, "asof": known.device(trainer).get("asof", "") if price else "",
+    seen: dict[str, Any] = {
+            "fit_s": fit, "train_on": trainer, "asof": known.device(trainer).get("asof", "") if price else "",
             "fit_usd": None if price is None or fit is None else
             Figure(value=fit.value / 3600 * price, low=fit.low / 3600 * price, high=fit.high / 3600 * price)}
     if "latency_ms" not in told:

@@ -197,7 +197,8 @@ def witnesses(when: Mapping[str, Any], ways: Iterable[tuple[str, str]], most: in
     bounds: dict[str, list[Any]] = {}
     for name, bound in _bounds(when):
         bounds.setdefault(name, []).append(bound)
-    free = {name: [*_around(name, known), None] for name, known in bounds.items() if name not in ("modality", "problem")}
+    free = {name: [*_around(name, known), None] for name, known in bounds.items()
+            if name not in ("modality", "problem")}
     for modality, problem in ways:
         for values in itertools.islice(itertools.product(*free.values()), most):
             try:

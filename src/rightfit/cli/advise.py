@@ -97,15 +97,28 @@ def _asked(words: Any) -> dict[str, Any]:
 
     said: dict[str, Any] = {}
     chapter = 0
+    if not sys.stdin.isatty():
+        _piped(said, words, description)
     typer.echo(words("ask.intro"), err=True)
     for question in _files.read("facts", "questions")["question"]:
-        if not _concerns(question, said, description):
+        if question["key"] in said or not _concerns(question, said, description):
             continue
         if question["chapter"] != chapter:
             chapter = question["chapter"]
             typer.echo(f"\n{words(f'ask.chapter{chapter}')}", err=True)
         _one(question["key"], said, words, description)
     return said
+
+
+def _piped(said: dict[str, Any], words: Any, description: Any) -> None:
+    """The first answer where nobody sits at a terminal, before anything is printed. Raises UsageError if it is empty.
+    """
+    task = sys.stdin.readline().strip()
+    if not task:
+        raise UsageError("a description must come from options, from --need FILE or from answers on a terminal; got "
+                         "none of them, pass --task.")
+    said["task"] = task
+    description.describe(said)
 
 
 def _concerns(question: Mapping[str, Any], said: Mapping[str, Any], description: Any) -> bool:

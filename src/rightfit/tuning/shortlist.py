@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rightfit import registry
+from rightfit.advice import catalogue, description, rules
+from rightfit.advice.rules import Rule as Advised
 from rightfit.errors import Unavailable, UnknownName
 from rightfit.records import Audit, Candidate, Family, Need, Step, Task, frozen
 
@@ -36,6 +38,17 @@ def obstacle(family: Family, task: Task, need: Need) -> str:
     return ""
 
 
+def ruled_out(family: Family, need: Need, fired: tuple[Advised, ...]) -> str:
+    """The reason and the id of the hard rule that leaves a family out, or an empty string.
+
+    What the user asks for or brings is tried whatever a rule says.
+    """
+    if family.baseline or family.scheme or family.name in need.families:
+        return ""
+    rule = rules.excluded(fired, family.name, catalogue.tags(family))
+    return f"{rule.reason} [{rule.id}]" if rule else ""
+
+
 def of_modality(modality: str, need: Need) -> dict[str, Family]:
     """The families of a modality by name. Raises UnknownName when the need asks for one that does not exist."""
     schemes = {entry.partition(":")[0] for entry in need.bring}
@@ -52,10 +65,15 @@ def of_modality(modality: str, need: Need) -> dict[str, Family]:
 
 
 def shortlist(task: Task, audit: Audit, need: Need) -> Shortlist:
-    """All defaults in prior order, then the variants. Raises UnknownName for a family that does not exist."""
+    """All defaults in prior order as the rules of the advice shift it, then the variants.
+
+    Raises UnknownName for a family that does not exist.
+    """
     known = of_modality(task.modality, need)
-    reasons = {name: obstacle(family, task, need) for name, family in known.items()}
-    fit = sorted((f for f in known.values() if not reasons[f.name]), key=lambda f: (f.rank, f.name))
+    fired = rules.fired(description.from_task(task, audit, need))
+    reasons = {n: obstacle(f, task, need) or ruled_out(f, need, fired) for n, f in known.items()}
+    places = {n: f.rank + rules.shift(fired, n, catalogue.tags(f)) for n, f in known.items()}
+    fit = sorted((f for f in known.values() if not reasons[f.name]), key=lambda f: (places[f.name], f.name))
     baseline = next(f for f in fit if f.baseline)
     racing = [f for f in fit if not f.baseline and not f.scheme]
     # The quickest goes first, so that there is soon something better than the baseline to deliver.
