@@ -65,7 +65,7 @@ def run(question: Question, folder: Path, clock: Clock, pool: Any, *, overwrite:
         consent: Consent | None = None) -> Decision:
     """Chapters 3 to 6: race, decide, deliver, report; everything of the run lies in `folder`."""
     from rightfit.data.audit import SLOW
-    from rightfit.delivery import deliver, verdict
+    from rightfit.delivery import deliver, target, verdict
     from rightfit.report import html
     from rightfit.resources.machine import available_mib
     from rightfit.store import Store
@@ -75,7 +75,7 @@ def run(question: Question, folder: Path, clock: Clock, pool: Any, *, overwrite:
     memory = 0.8 * available_mib() / pool.workers
     with Store.open(folder, fingerprint(question), overwrite=overwrite) as store:
         stored = verdict.stored(store, need.budget_s)
-        if stored is not None:
+        if stored is not None and store.meta("device") == target.digest(need):
             watch("resumed", {"finished": True})
             return stored
         clock = dataclasses.replace(clock, spent_before=min(store.meta("spent_s", 0.0), 0.9 * clock.budget_s))
@@ -84,6 +84,9 @@ def run(question: Question, folder: Path, clock: Clock, pool: Any, *, overwrite:
         watch("audited", {"audit": question.audit})
         racing = lineup.line_up(question, store, clock, memory, watch)
         later = examine_meanwhile(question, clock)
+        aim = target.load(need, question.task.limits)
+        if aim is not None:
+            racing.board.task = dataclasses.replace(question.task, limits=target.here(question.task.limits, aim))
         interrupted = False
         try:
             race.run(racing, pool, pool.workers)
@@ -94,16 +97,20 @@ def run(question: Question, folder: Path, clock: Clock, pool: Any, *, overwrite:
         bench = deliver.Bench(board=racing.board, baseline=racing.short.baseline.key, stage=racing.folder,
                               package=folder / "package", pool=pool, clock=clock, seed=need.seed, memory_mib=memory,
                               watch=watch)
-        delivery = deliver.deliver(bench)
+        racing.board.task = question.task
+        delivery = deliver.deliver(bench) if aim is None else target.deliver(bench, aim)
         if delivery.chosen is None:
             # What was kept ready in case of a stop broke a limit; left there, somebody would deploy it.
             shutil.rmtree(bench.package, ignore_errors=True)
         question = later(question)
         decision = verdict.verdict(question, racing, delivery, bench, interrupted)
+        if aim is not None:
+            decision = target.told(decision, bench, aim, delivery)
         watch("reporting", {"left": clock.left()})
         html.write(decision, folder, language=str(need.options.get("language", "en")))
         if not interrupted:
             verdict.keep(store, decision)
+            store.set_meta("device", target.digest(need))
             shutil.rmtree(folder / cache.FOLDER, ignore_errors=True)
         return decision
 
@@ -111,7 +118,7 @@ def run(question: Question, folder: Path, clock: Clock, pool: Any, *, overwrite:
 def fingerprint(question: Question) -> dict[str, Any]:
     """What a resumed run must share with the one it resumes: the need, but for budget and workers, and the data."""
     need = asdict(question.need)
-    for free in ("budget", "workers", "options"):
+    for free in ("budget", "workers", "options", "device_profile"):
         need.pop(free)
     return {"data": question.fingerprint, **need}
 
