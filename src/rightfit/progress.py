@@ -130,16 +130,3 @@ def show_audit(task: Any, audit: Any) -> None:
     console.print(table, markup=False)
     for question in task.questions:
         console.print(f"? {question}", highlight=False, markup=False)
-
-
-def show_models(families: Mapping[str, Any]) -> None:
-    """The catalogue as a table on stdout."""
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table("family", "modality", "problems", "year", "framework", "licence", "good at")
-    for family in sorted(families.values(), key=lambda f: (f.modality, f.rank)):
-        facts = family.facts
-        table.add_row(family.name, family.modality, ", ".join(family.problems), str(facts.year), facts.framework,
-                      facts.licence, facts.good_at)
-    Console().print(table)

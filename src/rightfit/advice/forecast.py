@@ -14,7 +14,6 @@ from rightfit.records import frozen
 
 USUAL = {"image_size": 224, "length": 64}
 """What is assumed where the description does not say."""
-LARGEST = 224  # pixels that networks of pictures are fed with at most by default
 LIMITED = (("latency_ms", True), ("memory_mib", True), ("size_mib", True), ("throughput_per_s", False))
 
 
@@ -74,7 +73,7 @@ def forecast(card: Card, asked: Description, place: str = "local") -> Forecast:
     factor = float(told.get("factor", 3.0))
     network = "network" in card.tags
     slow = float(facts["networks" if network else "rows"])
-    latency = told["latency_ms"] * _growth(told, asked) * slow
+    latency = told["latency_ms"] * _growth(told, asked, card.tags) * slow
     size = told["size_mib"] + told.get("size_per_krow", 0.0) * min((asked.rows or 1000) / 1000, told.get(
         "most_krow", 0)) + told.get("size_per_class", 0.0) * (asked.classes or 2)
     memory = told["memory_mib"] + max(size - told["size_mib"], 0.0) * 2
@@ -84,14 +83,25 @@ def forecast(card: Card, asked: Description, place: str = "local") -> Forecast:
                     source=told.get("source", "prior"), **seen)
 
 
-def _growth(told: Any, asked: Description) -> float:
+def side(natural: int, scratch: bool) -> int:
+    """The side in pixels that a network of pictures is fed with by default, from the pictures' own.
+
+    >>> side(500, scratch=False), side(500, scratch=True), side(28, scratch=True)
+    (160, 96, 28)
+    """
+    if scratch:
+        return min(natural, 64) if natural < 160 else 96
+    return 96 if natural <= 48 else 128 if natural <= 128 else 160
+
+
+def _growth(told: Any, asked: Description, tags: tuple[str, ...]) -> float:
     """How many times longer a row takes than one of the size at which the figure holds."""
     grows = told.get("grows")
     if grows is None:
         return 1.0
     size = getattr(asked, grows) or USUAL.get(grows, told["at"])
-    if grows == "image_size" and told["at"] <= LARGEST:
-        size = min(size, LARGEST)
+    if grows == "image_size" and told["at"] <= 224:
+        size = side(size, scratch="from_scratch" in tags or asked.weights is False)
     return float(max(size / told["at"], 0.1) ** told["power"])
 
 
