@@ -1,5 +1,6 @@
 """From the board to the delivered package: finalists, proofs, fallbacks, and what is said about them."""
 
+import copy
 import dataclasses
 import time
 
@@ -7,10 +8,10 @@ import numpy as np
 import pytest
 
 import rightfit as rf
-from rightfit.delivery import deliver, prove, verdict
+from rightfit.delivery import deliver, evidence, prove, verdict
 from rightfit.engines.inline import Inline
 from rightfit.question import ask, examine
-from rightfit.records import Limit
+from rightfit.records import Limit, Step
 from rightfit.store import Store
 from rightfit.tuning import lineup, race
 from rightfit.tuning.clock import Clock, start
@@ -51,6 +52,24 @@ def test_the_winner_is_refitted_proven_and_put_in_place(raced):
     assert {"roc", "confusion", "overfit", "importance"} <= set(decision.extras)
     assert decision.trials[0]["name"] == found.chosen.key
     assert len({entry.folds for entry in found.entries.values()}) == 1
+
+
+def test_only_treatments_are_told_as_effects_of_treatments(raced, monkeypatch):
+    question, racing, bench = raced
+    found = deliver.deliver(bench)
+    entries = dict(racing.board.entries())
+    entry = entries[found.chosen.key]
+
+    def stepped(*names):
+        steps = tuple(Step(name=name) for name in names)
+        other = copy.copy(entry)
+        object.__setattr__(other, "candidate", dataclasses.replace(entry.candidate, steps=steps))
+        return {"+".join(names): other}
+
+    more = entries | stepped("int8_weights") | stepped("class_weight") | stepped("oversample", "int8_weights")
+    monkeypatch.setattr(racing.board, "entries", lambda: more)
+    assert list(evidence.treatments(racing.board)) == ["class_weight"]
+    assert verdict.verdict(question, racing, found, bench, interrupted=False).status == "chosen"
 
 
 def test_without_time_the_package_of_a_fold_is_delivered(raced):

@@ -13,7 +13,7 @@ from rightfit.delivery.deliver import Bench, Delivery
 from rightfit.engines.jobs import Job
 from rightfit.records import asdict
 from rightfit.resources import afford
-from rightfit.tuning import propose
+from rightfit.tuning import propose, steps
 from rightfit.tuning.board import Board, Entry, difference
 from rightfit.tuning.race import Race
 
@@ -140,14 +140,15 @@ def treatments(board: Board) -> dict[str, str]:
     sign = 1.0 if board.metric.greater_is_better else -1.0
     found: dict[str, str] = {}
     for key, entry in board.entries().items():
-        if not entry.candidate.steps or key in board.ablations:
+        before, after = steps.divided(entry.candidate.steps)
+        if not before or after or key in board.ablations:
             continue
         bare = [e for k, e in board.entries().items() if e.candidate.family == entry.candidate.family
                 and e.candidate.params == entry.candidate.params and not e.candidate.steps]
         for other in bare:
             mean, t = difference(entry, other)
-            found[entry.candidate.steps[0].name] = (f"{entry.candidate.steps[0].name}: {sign * mean:+.4g} "
-                                                    f"{board.metric.name} on the same folds (t = {t:.1f})")
+            found[before[0].name] = (f"{before[0].name}: {sign * mean:+.4g} {board.metric.name} on the same folds "
+                                     f"(t = {t:.1f})")
     return found
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from rightfit.engines.jobs import Outcome
 from rightfit.records import Candidate, Step, Trial
-from rightfit.tuning import propose, screen
+from rightfit.tuning import propose, screen, steps
 from rightfit.tuning.board import Entry, difference, leader_of
 from rightfit.tuning.state import Race, Unit
 from rightfit.tuning.work import job_of
@@ -231,7 +231,7 @@ def _beside(race: Race, candidate: Candidate, folds: Iterable[int]) -> Unit | No
 def _treat(race: Race) -> Unit | None:
     """The leader with each planned treatment: kept only if it wins the race."""
     best = leader_of(race.board)
-    if best is None or best.candidate.steps or len(best.folds) < 2:
+    if best is None or steps.divided(best.candidate.steps)[0] or len(best.folds) < 2:
         return None
     for step in race.short.treatments:
         candidate = Candidate(family=best.candidate.family, params=best.candidate.params, steps=(step,))
