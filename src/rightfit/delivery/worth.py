@@ -63,7 +63,8 @@ def _of_package(folder: Path) -> Subject:
     model = load(folder)
     limits = {"limits": [{"name": one.name, "limit": one.limit} for one in model.task.limits]}
     return Subject(name=str(model.info["candidate"]["family"]), measured=figures(probe(folder)),
-                   limit_ms=_limit(limits), classes=model.task.classes, problem=model.task.problem, decision=model.decision or {})
+                   limit_ms=_limit(limits), classes=model.task.classes, problem=model.task.problem,
+                   decision=model.decision or {})
 
 
 def _limit(task: Mapping[str, Any]) -> float | None:

@@ -67,7 +67,8 @@ def _part(heading: str, *, said: Sequence[str] = (), table: Any = None, svg: Any
 
 
 def _grid(head: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequence[int], mine: int = -1) -> dict[str, Any]:
-    return {"head": head, "rows": rows, "numbers": numbers, "mine": mine}
+    dated = bool(rows) and rows[0][-1][:4].isdigit()
+    return {"head": head, "rows": rows, "numbers": numbers, "mine": mine, "dated": dated}
 
 
 def _rented(study: Mapping[str, Any], t: Words) -> dict[str, Any]:
@@ -122,12 +123,12 @@ def curve(study: Mapping[str, Any], t: Words) -> Any:
         inside.append(element("text", t(f"cost.line.{name}"), class_="label", x=x.at(known[-1][0]) + 6,
                               y=y.at(known[-1][1]) + shift, style=f"fill:{colour}"))
     here = study["load"]["traffic_per_s"]
-    for at, dash in ((here, "2 3"), (found["from_per_s"], "6 4")):
+    for at, dash, up in ((here, "2 3", 16), (found["from_per_s"], "6 4", 4)):
         if at is not None:
             label = f"{at:.3g}/s"
             inside.append(element("line", class_="axis", x1=x.at(at), x2=x.at(at), y1=y.start, y2=y.end,
                                   stroke_dasharray=dash))
-            inside.append(element("text", label, class_="tick", y=y.end - 4 if dash == "6 4" else y.start - 6,
+            inside.append(element("text", label, class_="tick", y=y.end - up,
                                   x=min(x.at(at) + 4, _W - text_width(label))))
     return drawing(_W, _H, t("cost.h.curve"), even(study, t), *inside)
 
