@@ -67,7 +67,7 @@ def test_only_treatments_are_told_as_effects_of_treatments(raced, monkeypatch):
         return {"+".join(names): other}
 
     more = entries | stepped("int8_weights") | stepped("class_weight") | stepped("oversample", "int8_weights")
-    monkeypatch.setattr(racing.board, "entries", lambda: more)
+    monkeypatch.setattr(type(racing.board), "entries", lambda board: more)
     assert list(evidence.treatments(racing.board)) == ["class_weight"]
     assert verdict.verdict(question, racing, found, bench, interrupted=False).status == "chosen"
 

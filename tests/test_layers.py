@@ -14,7 +14,7 @@ HOME = Path(__file__).parent.parent / "src" / "rightfit"
 
 LAYERS = ("errors units records", "registry cache trace need_file", "task data metrics", "models resources", "advice", "package",
           "store engines",
-          "tuning", "question", "decide", "delivery", "report", "choose advise testing", "cli")
+          "tuning", "question", "decide", "delivery", "report", "choose advise testing estimators", "cli")
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names.split()}
 RANK |= dict.fromkeys(("__init__", "__main__", "progress"), RANK["cli"])
 
@@ -23,7 +23,8 @@ HEAVY = frozenset((
     "onnxruntime", "skl2onnx", "onnxmltools", "torch", "safetensors", "polars", "pyarrow", "openpyxl", "sqlalchemy",
     "psycopg", "matplotlib", "PIL", "torchvision", "timm", "transformers", "tokenizers", "peft", "torch_pruning",
     "tensorflow", "keras", "tf2onnx", "jinja2", "rich", "typer", "psutil", "joblib", "threadpoolctl"))
-ALLOWED = {"cli": frozenset(("typer",))}  # it is what the command line is made of, and nobody else imports that file
+# The command line is made of the one, the scikit-learn face of the other; both are loaded when they are asked for.
+ALLOWED = {"cli": frozenset(("typer",)), "estimators": frozenset(("sklearn",))}
 NUMPY_FREE = frozenset(("errors", "units", "records", "registry", "cli", "__init__", "__main__"))
 
 MODALITIES = frozenset(("tabular", "image", "text", "sequence"))

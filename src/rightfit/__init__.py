@@ -11,12 +11,14 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from rightfit.choose import choose
     from rightfit.delivery.choice import Choice
+    from rightfit.estimators import RightFitClassifier, RightFitRegressor
     from rightfit.package.read import load
     from rightfit.records import Decision, Need
 
 _HOME = {"choose": "rightfit.choose", "Choice": "rightfit.delivery.choice", "load": "rightfit.package.read",
-         "Need": "rightfit.records", "Decision": "rightfit.records"}
-__all__ = ["Choice", "Decision", "Need", "choose", "load"]
+         "Need": "rightfit.records", "Decision": "rightfit.records",
+         "RightFitClassifier": "rightfit.estimators", "RightFitRegressor": "rightfit.estimators"}
+__all__ = ["Choice", "Decision", "Need", "RightFitClassifier", "RightFitRegressor", "choose", "load"]
 
 
 def __getattr__(name: str) -> Any:

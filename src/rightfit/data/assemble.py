@@ -150,8 +150,26 @@ def assemble(frame: Any, schema: Schema, task: Task) -> Dataset:
     elif any(name in frame.columns for name in task.target):
         lacking = [name for name in task.target if name not in frame.columns]
         raise DataError(f"all target columns must be there or none; got no column={lacking[0]!r}.")
+    weight = _weights(frame, schema) if labelled else None
+    if weight is not None and not weight.all():
+        frame, weight = frame[weight > 0].reset_index(drop=True), weight[weight > 0]
     return Dataset(X=coerce(frame, schema), y=encode_target(frame, task) if labelled else None, schema=schema,
-                   groups=_groups(frame, schema, task), time=_time(frame, schema, task))
+                   groups=_groups(frame, schema, task), time=_time(frame, schema, task), weight=weight)
+
+
+def _weights(frame: Any, schema: Schema) -> Any:
+    """Row weights float64 (n,) of mean 1 over the rows that count, or None where no column holds them."""
+    name = next((c.name for c in schema.columns if c.role == "weight"), None)
+    if name is None or name not in frame.columns:
+        return None
+    found = _parsed(frame[name], Column(name=name, kind="numeric"), np.float64)
+    bad = np.flatnonzero(~np.isfinite(found) | (found < 0))
+    if len(bad):
+        raise DataError(f"row weights must be numbers of 0 or more; got {name}={frame[name].iloc[bad[0]]!r} in "
+                        f"row={int(bad[0])}.")
+    if not found.any():
+        raise DataError(f"one row weight at least must be above 0; got {name} with all {len(found)} zero.")
+    return found / found[found > 0].mean()
 
 
 def _needed(frame: Any, name: str, what: str) -> Any:

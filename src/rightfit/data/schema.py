@@ -94,6 +94,7 @@ def _roles(have: list[str], need: Need) -> dict[str, str]:
         raise UnknownName("column", unknown[0], have)
     roles |= dict.fromkeys(positions(have, need.group, "group"), "group")
     roles |= dict.fromkeys(positions(have, need.time, "time"), "time")
+    roles |= dict.fromkeys(positions(have, need.row_weight, "row_weight"), "weight")
     return roles | dict.fromkeys(positions(have, need.target), "target")
 
 

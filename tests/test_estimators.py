@@ -1,0 +1,137 @@
+"""The scikit-learn face: fit chooses, predict serves the package, and the estimator behaves as its field expects."""
+
+import os
+import pickle
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import clone
+from sklearn.datasets import load_iris
+from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+import rightfit as rf
+import rightfit.choose
+from rightfit.data import assemble, schema
+from rightfit.engines.inline import Inline
+from rightfit.errors import DataError, Infeasible
+from rightfit.task.understand import understand
+
+QUICK = rf.Need(families=("linear",), proposals=0, folds=2)
+SLOW = bool(os.environ.get("RIGHTFIT_SLOW"))
+
+
+@pytest.fixture(autouse=True)
+def here(monkeypatch):
+    """Trials run in this process: what is looked at is the face, not the race."""
+    monkeypatch.setattr(sys.modules["rightfit.choose"], "_pool", lambda source, need: Inline())
+
+
+def classifier(**more):
+    return rf.RightFitClassifier(**{"time_limit": 20, "need": QUICK, "random_state": 0, **more})
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    patch = pytest.MonkeyPatch()
+    patch.setattr(sys.modules["rightfit.choose"], "_pool", lambda source, need: Inline())
+    X, y = load_iris(return_X_y=True, as_frame=True)
+    names = np.array(["setosa", "versicolor", "virginica"])[y]
+    weight = np.where(np.arange(len(y)) < 10, 0.0, 1.0)
+    yield classifier().fit(X, names, sample_weight=weight), X, names
+    patch.undo()
+
+
+def test_it_classifies_frames_by_name(fitted):
+    model, X, y = fitted
+    assert model.score(X, y) > 0.9 and list(model.classes_) == ["setosa", "versicolor", "virginica"]
+    p = model.predict_proba(X)
+    assert p.shape == (150, 3) and np.allclose(p.sum(axis=1), 1)
+    assert list(model.feature_names_in_) == list(X.columns) and model.n_features_in_ == 4
+    assert model.decision_.status == "chosen" and model.model_.predict_one(dict(X.iloc[0]))["prediction"] == "c0"
+
+
+def test_it_travels_without_pickled_code(fitted):
+    model, X, _ = fitted
+    again = pickle.loads(pickle.dumps(model))
+    assert (again.predict(X) == model.predict(X)).all() and again.package_[:2] == b"PK"
+    assert clone(model).get_params() == model.get_params()
+
+
+def test_wrong_columns_are_refused(fitted):
+    model, X, _ = fitted
+    with pytest.raises(ValueError, match="feature names"):
+        model.predict(X.rename(columns={X.columns[0]: "other"}))
+    with pytest.raises(ValueError, match="feature names"):
+        model.predict(X.iloc[:, :2])
+    with pytest.raises(NotFittedError):
+        classifier().predict(X)
+
+
+def test_it_stands_in_pipelines_and_cross_validation():
+    X, y = load_iris(return_X_y=True)
+    keep = y < 2
+    pipe = make_pipeline(StandardScaler(), classifier())
+    assert cross_val_score(pipe, X[keep], y[keep], cv=2, error_score="raise").mean() > 0.9
+
+
+def test_it_regresses_one_and_several_values():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(80, 3))
+    y = X @ np.array([[1.0, 0.0], [2.0, 1.0], [0.0, 3.0]])
+    one = rf.RightFitRegressor(time_limit=20, need=QUICK).fit(X, y[:, 0])
+    assert one.score(X, y[:, 0]) > 0.95 and one.predict(X[:1]).shape == (1,)
+    two = rf.RightFitRegressor(time_limit=20, need=QUICK).fit(X, y)
+    assert two.predict(X).shape == (80, 2) and two.score(X, y) > 0.95
+
+
+def test_several_labels():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(120, 4))
+    y = (X[:, :3] > 0).astype(int)
+    model = classifier().fit(X, y)
+    assert model.predict(X).shape == (120, 3) and (model.predict(X) == y).mean() > 0.8
+
+
+def test_a_limit_is_a_limit_here_too():
+    X, y = load_iris(return_X_y=True)
+    with pytest.raises(Infeasible, match="nearest"):
+        classifier(limits={"max_size": 10.0}).fit(X, y)
+
+
+@pytest.mark.parametrize(("y", "found"), [(np.zeros(30), "one class"), (None, "y cannot be None|requires y"),
+                                          (np.full(30, np.nan), "NaN")])
+def test_targets_that_cannot_be_learnt(y, found):
+    with pytest.raises(ValueError, match=found):
+        classifier().fit(np.random.default_rng(0).normal(size=(30, 2)), y)
+
+
+def test_row_weights_count_and_must_be_weights():
+    frame = pd.DataFrame({"x": [1.0, 2.0, 3.0, 4.0], "y": ["a", "b", "a", "b"], "w": [0.0, 1.0, 1.0, 4.0]})
+    need = rf.Need(target="y", row_weight="w")
+    found, _ = schema.infer(frame, need)
+    task = understand(frame, found, need, "tabular")
+    data = assemble.assemble(frame, found, task)
+    assert list(data.X.columns) == ["x"] and data.X["x"].tolist() == [2.0, 3.0, 4.0]
+    assert data.weight.tolist() == [0.5, 0.5, 2.0]
+    for bad in (-1.0, np.nan):
+        with pytest.raises(DataError, match=r"row weights must be numbers of 0 or more; got w=.* in row=3"):
+            assemble.assemble(frame.assign(w=[0.0, 1.0, 1.0, bad]), found, task)
+    with pytest.raises(DataError, match="above 0"):
+        assemble.assemble(frame.assign(w=0.0), found, task)
+
+
+WEIGHED = "a weight counts in training; folds, calibration and scores count rows"
+FAILS = {"check_sample_weight_equivalence_on_dense_data": WEIGHED}
+
+
+@pytest.mark.skipif(not SLOW, reason="every check of scikit-learn takes minutes: RIGHTFIT_SLOW=1")
+@parametrize_with_checks([classifier(time_limit=5), rf.RightFitRegressor(time_limit=5, need=QUICK, random_state=0)],
+                         expected_failed_checks=lambda estimator: FAILS)
+def test_scikit_learn_agrees(estimator, check):
+    check(estimator)
