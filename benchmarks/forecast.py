@@ -1,0 +1,169 @@
+"""How far forecasts are from what is measured: networks with random weights, forecast first, then exported and run.
+
+    python benchmarks/forecast.py                      every network, about ten minutes
+    python benchmarks/forecast.py --only resnet18 bert_tiny --out FOLDER
+
+For each: latency (median of one row, one thread), memory of a fresh process, size of the ONNX file, and the time of
+`--steps` training steps from three timed ones. The last lines say which share lies within the tolerance of each.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import math
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from common import RESULTS, proportion, show, write_csv
+
+from rightfit.resources import forecast, measure, roofline
+
+TOLERANCE = {"latency_ms": 0.20, "memory_mib": 0.15, "size_mib": 0.05, "training_s": 0.30}
+TIMM = ("resnet18", "resnet34", "resnet50", "mobilenetv2_100", "mobilenetv3_large_100", "mobilenetv3_small_100",
+        "efficientnet_b0", "efficientnet_lite0", "convnext_atto", "convnext_tiny", "vit_tiny_patch16_224",
+        "vit_small_patch16_224", "deit_tiny_patch16_224", "vgg11", "vgg11_bn", "densenet121", "regnety_004",
+        "mixer_s16_224", "ghostnet_100", "mnasnet_100", "resnext50_32x4d", "fastvit_t8", "repvgg_a0", "edgenext_small")
+# name: (kind of configuration, layers, width, heads, inner width, tokens)
+TEXTS = {"minilm_l6": ("bert", 6, 384, 12, 1536, 128), "bert_tiny": ("bert", 2, 128, 2, 512, 128),
+         "bert_mini": ("bert", 4, 256, 4, 1024, 128), "bert_small": ("bert", 4, 512, 8, 2048, 128),
+         "bert_base": ("bert", 12, 768, 12, 3072, 128), "minilm_l6_32": ("bert", 6, 384, 12, 1536, 32),
+         "distilbert": ("distilbert", 6, 768, 12, 3072, 128)}
+SIDE, CLASSES, BATCH = 224, 1000, 8
+
+
+def pictures(name: str) -> tuple[Any, Callable[[int], Any]]:
+    """(network, inputs of a batch) of a timm architecture."""
+    import timm
+    import torch
+
+    return timm.create_model(name, pretrained=False), lambda n: torch.rand(n, 3, SIDE, SIDE)
+
+
+def texts(name: str) -> tuple[Any, Callable[[int], Any]]:
+    """(encoder with a mean and a classifier, token ids of a batch) of a transformers configuration."""
+    import torch
+    import transformers
+
+    kind, depth, width, heads, inner, tokens = TEXTS[name]
+    if kind == "bert":
+        config: Any = transformers.BertConfig(num_hidden_layers=depth, hidden_size=width, num_attention_heads=heads,
+                                              intermediate_size=inner, attn_implementation="eager")
+        encoder = transformers.BertModel(config, add_pooling_layer=False)
+    else:
+        config = transformers.DistilBertConfig(n_layers=depth, dim=width, n_heads=heads, hidden_dim=inner,
+                                               attn_implementation="eager")
+        encoder = transformers.DistilBertModel(config)
+
+    class Classifier(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.encoder, self.head = encoder, torch.nn.Linear(width, CLASSES)
+
+        def forward(self, ids: Any) -> Any:
+            return self.head(self.encoder(ids, attention_mask=torch.ones_like(ids)).last_hidden_state.mean(1))
+
+    return Classifier(), lambda n: torch.randint(0, 1000, (n, tokens))
+
+
+def _busy(network: Any) -> None:
+    """Scales that start at zero would fold into weights of zeros, which the exporter then shares."""
+    for parameter in network.parameters():
+        if parameter.ndim == 1:
+            parameter.data.uniform_(0.5, 1.0)
+
+
+def exported(network: Any, inputs: Any) -> bytes:
+    """The network as an ONNX graph."""
+    import torch
+
+    file = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(network.eval(), (inputs,), file, dynamo=False, opset_version=17, input_names=["X"],
+                          output_names=["Y"], do_constant_folding=True)
+    return file.getvalue()
+
+
+def loaded(path: str) -> None:
+    """What a process does whose memory is measured: read, load, answer one row."""
+    import numpy as np
+
+    run = roofline.session(Path(path).read_bytes())
+    item = run.get_inputs()[0]
+    whole = "int" in item.type
+    run.run(None, {item.name: np.zeros(item.shape, np.int64 if whole else np.float32)})
+
+
+def steps_of(network: Any, inputs: Callable[[int], Any]) -> Iterator[float]:
+    """Seconds of single training steps, for ever."""
+    import torch
+
+    network.train()
+    optimiser = torch.optim.AdamW(network.parameters(), lr=1e-4)
+    y = torch.randint(0, CLASSES, (BATCH,))
+    while True:
+        started = time.perf_counter()
+        optimiser.zero_grad()
+        torch.nn.functional.cross_entropy(network(inputs(BATCH)), y).backward()
+        optimiser.step()
+        yield time.perf_counter() - started
+
+
+def compared(name: str, line: roofline.Roofline, steps: int) -> dict[str, Any]:
+    """Forecast and measurement of one network, side by side."""
+    import torch
+
+    torch.manual_seed(0)
+    torch.set_num_threads(1)
+    network, inputs = texts(name) if name in TEXTS else pictures(name)
+    _busy(network)
+    size = forecast.size_mib(sum(p.numel() for p in network.parameters()) + sum(b.numel() for b in network.buffers()))
+    content = exported(network, inputs(1))
+    expected = {"latency_ms": forecast.latency_ms(content, line), "memory_mib": forecast.memory_mib(content, line),
+                "size_mib": size}
+    run = roofline.session(content)
+    feed = {"X": inputs(1).numpy()}
+    found = measure.latency(lambda _: run.run(None, feed), [None], plan=measure.Plan(attempts=2, limit_s=20), warmup=3)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "graph.onnx"
+        path.write_bytes(content)
+        memory = measure.fresh_memory_mib("forecast:loaded", str(path))
+    measured = {"latency_ms": found.p50_ms, "memory_mib": memory, "size_mib": len(content) / 2**20}
+    if steps:
+        timed = steps_of(network, inputs)
+        next(timed)
+        expected["training_s"] = forecast.training_s([next(timed) for _ in range(3)], steps)
+        measured["training_s"] = sum(next(timed) for _ in range(steps))
+    row: dict[str, Any] = {"network": name, "noisy": int(found.noisy)}
+    for key, value in measured.items():
+        one = expected[key]
+        row |= {f"{key}_forecast": one.value, f"{key}_measured": value, f"{key}_error": one.value / value - 1,
+                f"{key}_inside": int(one.low <= value <= one.high)}
+    return row
+
+
+def main() -> None:
+    """Compare, write forecast.csv, print the shares."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", nargs="*", default=[*TIMM, *TEXTS])
+    parser.add_argument("--steps", type=int, default=20, help="training steps; 0 leaves training out")
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    given = parser.parse_args()
+    line = roofline.here(fresh=True)
+    rows = []
+    for name in given.only:
+        rows.append(compared(name, line, given.steps))
+        show({key: value for key, value in rows[-1].items() if not key.endswith("_inside")})
+        write_csv("forecast", rows, given.out)
+    for key, tolerance in TOLERANCE.items():
+        errors = [row[f"{key}_error"] for row in rows if f"{key}_error" in row and math.isfinite(row[f"{key}_error"])]
+        print(f"{key} within {tolerance:.0%}: {proportion(sum(abs(e) <= tolerance for e in errors), len(errors))}")
+
+
+if __name__ == "__main__":
+    main()
