@@ -147,8 +147,8 @@ def workers_of(cores: float, mem_gib: float, memory_mib: float, system_mib: floa
     >>> workers_of(4.4, 16, 1000, 768), workers_of(8, 4, 1600, 768), workers_of(2, 2, 1600, 768)
     (4, 2, 0)
     """
-    fits = math.floor((mem_gib * 1024 - system_mib) / memory_mib) if memory_mib > 0 else math.floor(cores)
-    return max(0, min(max(1, math.floor(cores)), fits))
+    most, room = max(1, math.floor(cores)), mem_gib * 1024 - system_mib
+    return 0 if room <= 0 else most if most * memory_mib <= room else math.floor(room / memory_mib)
 
 
 def needed(of: Service, asked: Load, cores: float, mem_gib: float, speed: float,

@@ -234,7 +234,8 @@ def convert(amount: float, source: str, target: str, known: Mapping[str, Rate]) 
     >>> round(convert(100, "CNY", "USD", rates({"CNY": 0.14})), 6)
     14.0
     """
-    return amount * rate(source, known).usd / rate(target, known).usd
+    ratio = rate(source, known).usd / rate(target, known).usd
+    return amount * ratio
 
 
 def select(rows: Sequence[Price], *, provider: str | None = None, region: str | None = None) -> tuple[Price, ...]:
