@@ -101,7 +101,7 @@ def test_several_labels():
 def test_a_limit_is_a_limit_here_too():
     X, y = load_iris(return_X_y=True)
     with pytest.raises(Infeasible, match="nearest"):
-        classifier(limits={"max_size": 10.0}).fit(X, y)
+        classifier(limits={"max_size": "10B"}).fit(X, y)
 
 
 @pytest.mark.parametrize(("y", "found"), [(np.zeros(30), "one class"), (None, "y cannot be None|requires y"),
