@@ -206,7 +206,8 @@ def test_the_metric_rules_agree_with_those_of_choose(counts):
 
 
 def test_a_task_and_its_audit_become_a_description():
-    task = Task(modality="text", problem="binary", target=("y",), metric="f1", classes=("a", "b"), rows=1000, features=1)
+    task = Task(modality="text", problem="binary", target=("y",), metric="f1", classes=("a", "b"), rows=1000,
+                features=1)
     found = (Finding(code="class_imbalance", severity="warning", data={"ratio": 4.0}),
              Finding(code="label_errors", severity="warning", data={"share": 0.08}),
              Finding(code="unspaced_script", severity="info"),

@@ -238,7 +238,11 @@ def spoken(name: str, text: str) -> Any:
 
 
 def read(path: str | Path) -> dict[str, Any]:
-    """What a need file in TOML says. Raises UsageError for one that is not there or is no TOML."""
+    """What a need file in TOML says. Raises UsageError for one that is not there or is no TOML.
+
+    The same file may serve `choose`: keys that only a `Need` knows are left out, and paths of weights mean that there
+    are some.
+    """
     try:
         found = tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
@@ -246,7 +250,11 @@ def read(path: str | Path) -> dict[str, Any]:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"a need file must be TOML, such as task = \"tabular-classification\"; got "
                          f"need={str(path)!r}: {error}.") from None
-    return found
+    said = {str(name).replace("-", "_"): value for name, value in found.items()}
+    only_choose = {f.name for f in dataclasses.fields(Need)} - set(keys()) | {"family", "kind"}
+    if isinstance(said.get("weights"), list | str):
+        said["weights"] = bool(said["weights"])
+    return {name: value for name, value in said.items() if name not in only_choose}
 
 
 def from_task(task: Task, audit: Audit, need: Need) -> Description:

@@ -58,7 +58,8 @@ def _table(cards: Sequence[Any]) -> None:
     from rich.console import Console
     from rich.table import Column, Table
 
-    table = Table(Column("family", no_wrap=True), "modality", "problems", "year", "framework", "licence", "state", "good at")
+    table = Table(Column("family", no_wrap=True), "modality", "problems", "year", "framework", "licence", "state",
+                  "good at")
     for card in cards:
         state = "to come" if card.planned else "brought" if card.scheme else "ready" if card.installed else "missing"
         table.add_row(card.name, card.modality, ", ".join(card.problems), str(card.year), card.framework, card.licence,

@@ -31,7 +31,7 @@ def sizes(family: Family) -> list[Size]:
     """
     task = Task(modality=family.modality, problem="multiclass", target=("y",), metric="accuracy", rows=1000,
                 classes=tuple(map(str, range(CLASSES))))
-    if task.problem not in family.problems:
+    if task.problem not in family.problems or "encoder" in family.defaults:
         return []
     found: dict[str, Size] = {}
     for variant in ({}, *family.variants):
@@ -51,7 +51,7 @@ def _laid_out(family: Family, params: Mapping[str, Any], task: Task) -> Iterator
         side = int(params.get("size") or 0) or model.choose(PICTURE)
         yield _counted(name, f"{side} x {side} pixels", lambda: model.make(bare, side, CLASSES), (1, side, side, 3),
                        "uint8")
-    elif isinstance(model, TextModel) and family.prepare is None:  # what is prepared is read from a checkpoint
+    elif isinstance(model, TextModel):
         words: Any = model.make
         yield _counted(name, f"{LENGTH} words of {WORDS:,}", lambda: words(WORDS, CLASSES, bare), (1, LENGTH), "int64")
 
