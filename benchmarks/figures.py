@@ -126,6 +126,22 @@ def honesty(rows: list[Row]) -> list[str]:
     return [*table(head, lines), *throughout(rows, ("machine", "versions", "date", "budget"))]
 
 
+def advice(rows: list[Row]) -> list[str]:
+    """How often the winner of a result is in the advice's top 3, with and without rules, and how long it takes."""
+    lines = []
+    for source in dict.fromkeys(row["source"] for row in rows):
+        own = [row for row in rows if row["source"] == source]
+        if own[0]["in_top_3"]:
+            cells = [f"{total(own, name)} of {len(own)}" for name in ("in_top_3", "by_rank_in_top_3")]
+            for name in ("rank_correlation", "latency_error"):
+                values = sorted(v for row in own if (v := number(row[name])) is not None)
+                cells.append(f"{values[len(values) // 2]:.3f}" if values else "")
+            lines.append([source, *cells])
+    head = ("results", "winner in top 3", "by prior rank alone", "rank correlation (middle)", "latency error (middle)")
+    spent = [f"{row['case']}: {row['seconds']} s" for row in rows if row["source"] == "process"]
+    return [*table(head, lines), "", "; ".join(spent), *throughout(rows, ("machine", "versions", "date"))]
+
+
 def throughout(rows: list[Row], names: Sequence[str]) -> list[str]:
     """A closing line with what was the same on every row."""
     same = constant(rows)
@@ -134,7 +150,8 @@ def throughout(rows: list[Row], names: Sequence[str]) -> list[str]:
 
 
 SPECIAL: dict[str, Callable[[list[Row]], list[str]]] = {
-    "audit": audit, "intervals": intervals, "speed": speed, "contract": contract, "honesty": honesty}
+    "audit": audit, "intervals": intervals, "speed": speed, "contract": contract, "honesty": honesty,
+    "advice": advice}
 
 
 def section(path: Path) -> list[str]:

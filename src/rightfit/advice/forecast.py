@@ -5,6 +5,7 @@ A forecast never satisfies a limit; it says which families are likely to. Figure
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from rightfit.advice import description as known
@@ -14,6 +15,9 @@ from rightfit.records import frozen
 
 USUAL = {"image_size": 224, "length": 64}
 """What is assumed where the description does not say."""
+UTILISATION = 0.6
+"""The share of its time that a machine may be busy: above it, queues grow (Kleinrock 1975, M/M/1)."""
+HOURS = 730.0
 LIMITED = (("latency_ms", True), ("memory_mib", True), ("size_mib", True), ("throughput_per_s", False))
 
 
@@ -30,7 +34,8 @@ class Figure:
 class Forecast:
     """All forecasts for one family on one device. None: nobody has told a figure.
 
-    `fit_s` is one fit on the rows described, on `train_on`; `fit_usd` its price where that is rented.
+    `fit_s` is one fit on the rows described, on `train_on`; `fit_usd` its price where that is rented;
+    `serve_usd` a month of the instances that the traffic needs, at UTILISATION of one core each.
     `source` says where the figures come from.
     """
 
@@ -42,6 +47,7 @@ class Forecast:
     train_on: str = "cpu"
     fit_s: Figure | None = None
     fit_usd: Figure | None = None
+    serve_usd: Figure | None = None
     asof: str = ""
     source: str = ""
 
@@ -65,7 +71,8 @@ def forecast(card: Card, asked: Description, place: str = "local") -> Forecast:
     fit = _fit(card, asked, trainer)
     price = known.device(trainer).get("hour_usd")
     seen: dict[str, Any] = {
-            "fit_s": fit, "train_on": trainer, "asof": known.device(trainer).get("asof", "") if price else "",
+            "fit_s": fit, "train_on": trainer,
+            "asof": known.device("cloud-cpu")["asof"] if price or asked.traffic_per_s else "",
             "fit_usd": None if price is None or fit is None else
             Figure(value=fit.value / 3600 * price, low=fit.low / 3600 * price, high=fit.high / 3600 * price)}
     if "latency_ms" not in told:
@@ -80,7 +87,17 @@ def forecast(card: Card, asked: Description, place: str = "local") -> Forecast:
     speed = _figure(latency, factor * float(facts["factor"]))
     return Forecast(device=device, latency_ms=speed, size_mib=_figure(size, factor), memory_mib=_figure(memory, 1.5),
                     throughput_per_s=Figure(value=1e3 / latency, low=1e3 / speed.high, high=1e3 / speed.low),
-                    source=told.get("source", "prior"), **seen)
+                    serve_usd=_served(speed, asked), source=told.get("source", "prior"), **seen)
+
+
+def _served(latency: Figure, asked: Description) -> Figure | None:
+    """US dollars a month for the traffic; the device described where it has a price, else a rented CPU."""
+    if asked.traffic_per_s is None:
+        return None
+    price = known.device(asked.device or "cpu").get("hour_usd") or known.device("cloud-cpu")["hour_usd"]
+    value, low, high = (math.ceil(asked.traffic_per_s * one / 1e3 / UTILISATION) * price * HOURS
+                        for one in (latency.value, latency.low, latency.high))
+    return Figure(value=value, low=low, high=high)
 
 
 def side(natural: int, scratch: bool) -> int:

@@ -193,6 +193,9 @@ def _pick(place: int, pick: Any, words: Any) -> Iterator[str]:
         if told.fit_usd is not None:
             line += ", " + words("h.cost", cost=words.figure("fit_usd", told.fit_usd.value), asof=told.asof)
         yield f"   {words('h.forecast')}: {line}"
+    if told.serve_usd is not None:
+        cost = _interval("serve_usd", told.serve_usd, words)
+        yield f"   {words('h.forecast')}: {words('h.serve', cost=cost, asof=told.asof)}"
     yield from (f"   + {_with_rule(one)}" for one in pick.why)
     yield from (f"   - {_with_rule(one)}" for one in pick.against)
 
