@@ -146,6 +146,18 @@ def test_benefits_by_hand_pick_the_one_that_earns_most():
     assert [row["name"] for row in worthless] == ["a", "b"]
 
 
+def test_the_threshold_is_the_one_that_the_worth_calls_for():
+    """A miss costs 9, a false alarm 1: positive from p = 0.1 on, where 2 of 3 false alarms remain and no miss."""
+    tp = [5 if i <= 10 else 3 for i in range(101)]
+    fp = [3 if i < 10 else 2 if i == 10 else 0 for i in range(101)]
+    rival = {"confusion": [[10, 0], [2, 3]], "tp": tp, "fp": fp, "latency_p95_ms": 1.0}
+    own, best = study.outcomes(rival, [[0, -1], [-9, 0]])
+    assert own == ([[10, 0], [2, 3]], None) and best == ([[8, 2], [0, 5]], 0.1)
+    (row,) = study.benefits({"a": rival}, [[0, -1], [-9, 0]], cost.load(1), setting([price()]))
+    assert row["threshold"] == 0.1 and row["worth_per_prediction"] == pytest.approx(-2 / 15)
+    assert len(study.outcomes(rival, [[-5, 0], [0, -5]])) == 1
+
+
 services = st.builds(lambda mean, more, mib: Service(mean_ms=mean, p95_ms=mean * more, memory_mib=mib),
                      st.floats(0.05, 500), st.floats(1, 5), st.floats(0, 20_000))
 machines = st.lists(st.tuples(st.sampled_from([1.0, 2.0, 4.0, 16.0]), st.floats(0.01, 5)), min_size=1, max_size=4)

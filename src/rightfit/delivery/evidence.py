@@ -82,7 +82,10 @@ def gather(question: Any, racing: Race, delivery: Delivery, bench: Bench,
 
 
 def rivals(task: Any, y: Any, delivery: Delivery) -> dict[str, Any]:
-    """For each contender what costs and benefits are reckoned from: confusion counts, latency, memory."""
+    """For each contender what costs and benefits are reckoned from: confusion counts, latency, memory.
+
+    Binary tasks add `tp` and `fp`: how many rows of each class score at least 0, 0.01, ... 1.
+    """
     names = ("latency_p50_ms", "latency_p95_ms", "latency_p95_high_ms", "memory_mib")
     found: dict[str, Any] = {}
     for contender in delivery.contenders:
@@ -92,8 +95,15 @@ def rivals(task: Any, y: Any, delivery: Delivery) -> dict[str, Any]:
         k, truth = len(task.classes), y[entry.rows].astype(int)
         counts = np.bincount(truth * k + np.asarray(entry.codes, int), minlength=k * k).reshape(k, k)
         found[contender.key] = {"confusion": counts,
+                                **(_ladder(entry.pred[:, 1], truth) if task.problem == "binary" else {}),
                                 **{n: contender.measured[n] for n in names if n in contender.measured}}
     return found
+
+
+def _ladder(score: Any, truth: Any) -> dict[str, Any]:
+    at = np.linspace(0, 1, 101)
+    over = [len(s) - np.searchsorted(s, at, side="left") for s in (np.sort(score[truth == c]) for c in (1, 0))]
+    return {"tp": over[0], "fp": over[1]}
 
 
 def _classifier(task: Any, y: Any, entry: Entry) -> dict[str, Any]:

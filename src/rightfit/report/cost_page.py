@@ -113,15 +113,16 @@ def curve(study: Mapping[str, Any], t: Words) -> Any:
         return None
     money_label = t("cost.axis.money", currency=study["currency"])
     inside = list(frame(x, y, t("cost.axis.traffic"), money_label))
-    for name, colour in LINES:
+    lowest = float("inf")
+    for name, colour in sorted(LINES, key=lambda line: points[-1][line[0]] or 0.0):
         known = [(p["traffic_per_s"], p[name]) for p in points if p[name]]
         if not known:
             continue
         path = " ".join(f"{x.at(a):.1f},{y.at(b):.1f}" for a, b in known)
         inside.append(element("polyline", points=path, fill="none", style=f"stroke:{colour};stroke-width:2"))
-        shift = -6 if name == "cloud" else 12
+        lowest = min(y.at(known[-1][1]), lowest - 15)
         inside.append(element("text", t(f"cost.line.{name}"), class_="label", x=x.at(known[-1][0]) + 6,
-                              y=y.at(known[-1][1]) + shift, style=f"fill:{colour}"))
+                              y=lowest + 4, style=f"fill:{colour}"))
     here = study["load"]["traffic_per_s"]
     for at, dash, up in ((here, "2 3", 16), (found["from_per_s"], "6 4", 4)):
         if at is not None:
@@ -137,11 +138,13 @@ def _models(study: Mapping[str, Any], t: Words) -> dict[str, Any] | None:
     models, currency = study.get("models") or [], study["currency"]
     if not models:
         return None
-    head = [t(f"cost.c.{name}", currency=currency) for name in ("model", "net", "range", "serving", "worth", "asof")]
-    rows = [[m["name"], money(m["net_per_month"]), f"{money(m['low'])} … {money(m['high'])}",
+    names = ("model", "threshold", "net", "range", "serving", "worth", "asof")
+    head = [t(f"cost.c.{name}", currency=currency) for name in names]
+    rows = [[m["name"], t("cost.rule") if m["threshold"] is None else f"{m['threshold']:.2f}",
+             money(m["net_per_month"]), f"{money(m['low'])} … {money(m['high'])}",
              money(m["serving_per_month"]), money(m["worth_per_prediction"]), m["asof"]] for m in models]
     best = t("cost.best", name=models[0]["name"], amount=money(models[0]["net_per_month"], currency))
-    return _part(t("cost.h.models"), said=[best], table=_grid(head, rows, (1, 2, 3, 4), 0),
+    return _part(t("cost.h.models"), said=[best], table=_grid(head, rows, (1, 2, 3, 4, 5), 0),
                  notes=[t("cost.models.note")])
 
 

@@ -70,8 +70,9 @@ def _gained(study: Mapping[str, Any]) -> Iterator[str]:
     if not study["models"]:
         return
     yield ""
-    yield from table(("model", "net benefit", "95 % interval", "serving", "worth of one", "as of"), [
-        (m["name"], money(m["net_per_month"]), f"{money(m['low'])} to {money(m['high'])}",
+    yield from table(("model", "threshold", "net benefit", "95 % interval", "serving", "worth of one", "as of"), [
+        (m["name"], "as run" if m["threshold"] is None else f"{m['threshold']:.2f}",
+         money(m["net_per_month"]), f"{money(m['low'])} to {money(m['high'])}",
          money(m["serving_per_month"]), money(m["worth_per_prediction"]), m["asof"]) for m in study["models"]])
     best = study["models"][0]
     yield f"{best['name']} brings the most: {money(best['net_per_month'], study['currency'])}, as of {best['asof']}."

@@ -17,8 +17,7 @@ from rightfit.resources.cost import Load, Plan, Service
 from rightfit.resources.tables import Assumption, Carbon, Price, Rate, convert
 from rightfit.units import HOURS_PER_MONTH, SECONDS_PER_MONTH
 
-POINTS, BELOW, ABOVE = 61, 1e-2, 1e4
-"""Of the curve of costs: from a hundredth of the traffic to ten thousand times of it."""
+POINTS, LOWEST, HIGHEST = 61, 0.1, 1e4  # of the curve of costs, in rows per second
 Z95 = 1.96
 
 
@@ -119,8 +118,9 @@ def break_even(of: Service, asked: Load, at: Setting, a: Mapping[str, float]) ->
     def pays(found: Mapping[str, float | None]) -> bool:
         return found["own"] is not None and (found["cloud"] is None or found["own"] <= found["cloud"])
 
-    span = math.log(ABOVE / BELOW)
-    points = [point(asked.traffic_per_s * BELOW * math.exp(span * i / (POINTS - 1))) for i in range(POINTS)]
+    start = min(LOWEST, asked.traffic_per_s / 100)
+    span = math.log(max(HIGHEST, asked.traffic_per_s * 100) / start)
+    points = [point(start * math.exp(span * i / (POINTS - 1))) for i in range(POINTS)]
     first = next((i for i, found in enumerate(points) if pays(found)), None)
     if first is None:
         return {"from_per_s": None, "stays": False, "points": points}
@@ -149,27 +149,45 @@ def training(decision: Mapping[str, Any], at: Setting) -> list[dict[str, Any]]:
     return found
 
 
+def outcomes(rival: Mapping[str, Any], worth: Sequence[Sequence[float]]) -> list[tuple[Any, float | None]]:
+    """Confusion counts of a model by the run's own rule and, for two classes, at the threshold that this worth calls
+    for: positive where p (w11 - w10) is at least (1 - p) (w00 - w01) (Elkan 2001).
+    """
+    found: list[tuple[Any, float | None]] = [(rival["confusion"], None)]
+    if len(worth) != 2 or "tp" not in rival:
+        return found
+    negative, positive = worth[0][0] - worth[0][1], worth[1][1] - worth[1][0]
+    if negative < 0 or positive < 0 or negative + positive == 0:
+        return found
+    at = math.ceil(100 * negative / (negative + positive) - 1e-9)
+    tp, fp, (no, yes) = rival["tp"][at], rival["fp"][at], [sum(row) for row in rival["confusion"]]
+    return [*found, ([[no - fp, fp], [yes - tp, tp]], at / 100)]
+
+
 def benefits(rivals: Mapping[str, Mapping[str, Any]], worth: Sequence[Sequence[float]], asked: Load,
              at: Setting) -> list[dict[str, Any]]:
     """Net benefit of each model by the month, best first: what its predictions are worth less what serving it costs.
 
     rivals: {model: {"confusion": (k, k) counts [true][predicted] on rows it had not seen, latencies, memory}}. worth:
     (k, k) in the currency asked for, [true][predicted]. The 95 % interval is of the mean worth over those rows; traffic
-    is taken to be like them. A model that no machine serves within the limits has no benefit and is left out.
+    is taken to be like them. The better of the run's rule and the threshold that the worth calls for counts. A model
+    that no machine serves within the limits has no benefit and is left out.
     """
     a, rows = values(at.assumed), asked.traffic_per_s * SECONDS_PER_MONTH
     found = []
     for name, rival in rivals.items():
         plans = cost.plans(at.prices, cost.service(rival), asked, a, at.rates, at.grid)
-        cells = [(count, gain) for counts, gains in zip(rival["confusion"], worth, strict=True)
-                 for count, gain in zip(counts, gains, strict=True)]
+        rules = [([(count, gain) for counts, gains in zip(confusion, worth, strict=True)
+                   for count, gain in zip(counts, gains, strict=True)], threshold)
+                 for confusion, threshold in outcomes(rival, worth)]
+        cells, threshold = max(rules, key=lambda rule: sum(count * gain for count, gain in rule[0]))
         n = sum(count for count, _ in cells)
         if not plans or not n:
             continue
         mean = sum(count * gain for count, gain in cells) / n
         spread = math.sqrt(sum(count * (gain - mean) ** 2 for count, gain in cells) / max(n - 1, 1) / n)
         serving = at.money(plans[0].usd_per_month)
-        found.append({"name": name, "worth_per_prediction": mean, "serving_per_month": serving, "n": n,
-                      "net_per_month": mean * rows - serving, "low": (mean - Z95 * spread) * rows - serving,
+        found.append({"name": name, "threshold": threshold, "worth_per_prediction": mean,
+                      "serving_per_month": serving, "n": n, "net_per_month": mean * rows - serving, "low": (mean - Z95 * spread) * rows - serving,
                       "high": (mean + Z95 * spread) * rows - serving, "asof": plans[0].asof})
     return sorted(found, key=lambda row: (-row["net_per_month"], row["name"]))
