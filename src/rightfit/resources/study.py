@@ -187,7 +187,8 @@ def benefits(rivals: Mapping[str, Mapping[str, Any]], worth: Sequence[Sequence[f
         mean = sum(count * gain for count, gain in cells) / n
         spread = math.sqrt(sum(count * (gain - mean) ** 2 for count, gain in cells) / max(n - 1, 1) / n)
         serving = at.money(plans[0].usd_per_month)
-        found.append({"name": name, "threshold": threshold, "worth_per_prediction": mean,
-                      "serving_per_month": serving, "n": n, "net_per_month": mean * rows - serving, "low": (mean - Z95 * spread) * rows - serving,
-                      "high": (mean + Z95 * spread) * rows - serving, "asof": plans[0].asof})
+        found.append({"name": name, "threshold": threshold, "worth_per_prediction": mean, "n": n,
+                      "serving_per_month": serving, "net_per_month": mean * rows - serving,
+                      "low": (mean - Z95 * spread) * rows - serving, "high": (mean + Z95 * spread) * rows - serving,
+                      "asof": plans[0].asof})
     return sorted(found, key=lambda row: (-row["net_per_month"], row["name"]))
