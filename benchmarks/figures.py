@@ -11,6 +11,7 @@ import csv
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from statistics import median
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS, PAGE = ROOT / "benchmarks" / "results", ROOT / "README.md"
@@ -134,10 +135,10 @@ def advice(rows: list[Row]) -> list[str]:
         if own[0]["in_top_3"]:
             cells = [f"{total(own, name)} of {len(own)}" for name in ("in_top_3", "by_rank_in_top_3")]
             for name in ("rank_correlation", "latency_error"):
-                values = sorted(v for row in own if (v := number(row[name])) is not None)
-                cells.append(f"{values[len(values) // 2]:.3f}" if values else "")
+                values = [v for row in own if (v := number(row[name])) is not None]
+                cells.append(f"{median(values):.3f}" if values else "")
             lines.append([source, *cells])
-    head = ("results", "winner in top 3", "by prior rank alone", "rank correlation (middle)", "latency error (middle)")
+    head = ("results", "winner in top 3", "by prior rank alone", "rank correlation (median)", "latency error (median)")
     spent = [f"{row['case']}: {row['seconds']} s" for row in rows if row["source"] == "process"]
     return [*table(head, lines), "", "; ".join(spent), *throughout(rows, ("machine", "versions", "date"))]
 

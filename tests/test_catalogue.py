@@ -141,7 +141,7 @@ def test_libraries_are_told_by_their_own_metadata():
 def test_networks_are_counted_on_the_meta_device():
     pytest.importorskip("torch")
     pytest.importorskip("timm")
-    from rightfit.models._nn import meta
+    from rightfit.models._nn import _meta as meta
 
     found = {s.network: s for s in meta.sizes(FAMILIES["resnet"])}
     # torchvision documents 11.69 M parameters with the 513,000 of 1,000 classes and 1.81 G multiply-adds at 224.

@@ -85,10 +85,10 @@ def _page(card: Any) -> dict[str, Any]:
 def _networks(card: Any) -> list[dict[str, Any]]:
     if card.family is None or not card.installed or "torch" not in card.requires:
         return []
-    from rightfit.models._nn import meta
+    from rightfit.models._nn import _meta
     from rightfit.records import asdict
 
-    return [asdict(size) for size in meta.sizes(card.family)]
+    return [asdict(size) for size in _meta.sizes(card.family)]
 
 
 def _lines(page: dict[str, Any]) -> Iterator[str]:
