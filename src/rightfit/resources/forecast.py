@@ -28,9 +28,10 @@ CACHE_BYTES = 16 * 2**20  # weights beyond this are read from memory at every ca
 FREE = frozenset(("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Shape", "Constant", "ConstantOfShape",
                   "Dropout"))
 SAME_AS = {"Sub": "Add", "BiasGelu": "Gelu", "FastGelu": "Gelu", "QuickGelu": "Gelu", "Max": "Add", "Min": "Add",
-           "Neg": "Relu", "LeakyRelu": "Relu", "Elu": "Tanh", "SkipLayerNormalization": "LayerNormalization",
+           "Neg": "Relu", "LeakyRelu": "Relu", "Elu": "Tanh",
+           "SkipSimplifiedLayerNormalization": "SkipLayerNormalization",
            "SimplifiedLayerNormalization": "LayerNormalization", "LayerNorm": "LayerNormalization", "Log": "Exp",
-           "EmbedLayerNormalization": "LayerNormalization", "AveragePool": "MaxPool", "ReduceSum": "ReduceMean",
+           "EmbedLayerNormalization": "SkipLayerNormalization", "AveragePool": "MaxPool", "ReduceSum": "ReduceMean",
            "ReduceMax": "ReduceMean", "GlobalMaxPool": "GlobalAveragePool", "Split": "Slice", "Pad": "Concat",
            "Where": "Add", "Cast": "Relu", "Expand": "Concat", "BatchNormalization": "Mul", "Equal": "Add",
            "LogSoftmax": "Softmax", "Reciprocal": "Div", "Tile": "Concat", "Abs": "Relu", "And": "Add", "Not": "Relu",
@@ -131,9 +132,11 @@ def _complete(node: Any, shapes: dict[str, tuple[int, ...]]) -> None:
     if not missing or not given:
         return
     largest = max(given, key=_volume)
-    if node.op_type in PRODUCTS and len(given) > 1 and len(given[1]) == 2:
+    if node.op_type in PRODUCTS and len(given) > 1 and len(given[1]) > 1:
         inner, columns = _factor(node, given[1])
-        largest = (max(1, round(_volume(given[0]) / inner)), columns)
+        rows = max(1, round(_volume(given[0]) / inner))
+        batch = given[1][:-2]
+        largest = (*batch, max(1, round(rows / _volume(batch))), columns)
     elif node.op_type in FREE:
         largest = given[0]
     shapes.update(dict.fromkeys(missing, largest))

@@ -22,7 +22,7 @@ from rightfit.errors import UsageError
 from rightfit.records import frozen
 from rightfit.resources import measure, micro
 
-FORMAT = 1
+FORMAT = 2
 LINKS = 4  # of a chain, so that its ends, where layouts change, weigh little
 SECONDS = 0.012  # for each shape
 # (input channels, output channels, side): typical of networks on pictures of 224 pixels
@@ -38,8 +38,9 @@ MATMUL = ((1, 512, 512), (1, 1280, 1000), (16, 128, 128), (128, 128, 512), (64, 
 BATCHED = ((2, 64, 64, 64), (12, 128, 32, 128), (3, 197, 64, 197), (12, 128, 128, 64))
 EACH = ("Add", "Mul", "Relu", "Clip", "Sigmoid", "HardSigmoid", "HardSwish", "Tanh", "Erf", "Exp", "Sqrt", "Pow", "Div",
         "Gelu", "Softmax", "LayerNormalization", "ReduceMean", "GlobalAveragePool", "MaxPool", "Transpose", "Concat",
-        "Slice", "Gather")
+        "Slice", "Gather", "SkipLayerNormalization")
 ELEMENTS = (64, 56, 56)
+ROWS = (1, 256, 256)  # of normalisations, which have a cost for each row
 KINDS = ("conv1", "conv", "depthwise", "matmul", "batched")
 
 
@@ -94,7 +95,8 @@ def _seconds(nodes: Sequence[Any], shape: Sequence[int], constants: Mapping[str,
         list(nodes), "g", [helper.make_tensor_value_info("X", TensorProto.FLOAT, list(shape))],
         [helper.make_tensor_value_info(last, TensorProto.FLOAT, None)],
         [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()])
-    model = helper.make_model(inside, opset_imports=[helper.make_opsetid("", 20)])
+    model = helper.make_model(inside, opset_imports=[helper.make_opsetid("", 20),
+                                                     helper.make_opsetid("com.microsoft", 1)])
     model.ir_version = 9
     run = session(model.SerializeToString()).run
     feed = {"X": np.random.default_rng(0).random(tuple(shape), np.float32)}
@@ -151,14 +153,20 @@ def _each(name: str, nothing: float) -> float:
     inputs, size = ["X"], c * h * w
     if name in ("Add", "Mul", "Div", "Concat"):
         inputs = ["X", "X"]
+    if name.endswith("LayerNormalization"):
+        c, h, w = ROWS
+        size, inputs, constants = c * h * w, ["X", "s"], {"s": np.ones(w, np.float32)}
+    if name == "SkipLayerNormalization":  # the runtime's own, which it makes of a sum and a normalisation
+        inputs, attributes = ["X", "X", "s", "b", "b"], {"domain": "com.microsoft"}
+        constants["b"] = np.zeros(w, np.float32)
+        return max(_seconds([helper.make_node(name, inputs, ["Y"], **attributes)], (1, h, w), constants, "Y")
+                   - nothing, 1e-12) / size
     if name == "Concat":
         attributes["axis"], size = 1, 2 * size
     elif name == "Pow":
         inputs, constants = ["X", "p"], {"p": np.float32(2.0)}
     elif name == "Clip":
         inputs, constants = ["X", "lo", "hi"], {"lo": np.float32(0.0), "hi": np.float32(6.0)}
-    elif name == "LayerNormalization":
-        inputs, constants = ["X", "s"], {"s": np.ones(w, np.float32)}
     elif name == "MaxPool":
         attributes = {"kernel_shape": [3, 3], "pads": [1] * 4}
     elif name == "Transpose":
