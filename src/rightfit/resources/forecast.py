@@ -118,16 +118,16 @@ def _shapes(graph: Any) -> dict[str, tuple[int, ...]]:
     for item in (*graph.input, *graph.value_info, *graph.output):
         tensor = item.type.tensor_type
         if tensor.HasField("shape"):
-            found[item.name] = tuple(d.dim_value if d.dim_value > 0 else 1 for d in tensor.shape.dim)
+            found[item.name] = tuple(max(d.dim_value, 0) for d in tensor.shape.dim)
     return found
 
 
 def _complete(node: Any, shapes: dict[str, tuple[int, ...]]) -> None:
     """Tensors that the runtime's fusions have made have no inferred shape: it follows from the inputs.
 
-    Those of a product are (rows, columns); of all others the elements count, not how they are arranged.
+    Those of a product follow its factors; of all others the elements count.
     """
-    missing = [name for name in node.output if name and name not in shapes]
+    missing = [name for name in node.output if name and 0 in shapes.get(name, (0,))]
     given = [shapes[name] for name in node.input if name in shapes]
     if not missing or not given:
         return
@@ -137,9 +137,25 @@ def _complete(node: Any, shapes: dict[str, tuple[int, ...]]) -> None:
         rows = max(1, round(_volume(given[0]) / inner))
         batch = given[1][:-2]
         largest = (*batch, max(1, round(rows / _volume(batch))), columns)
+    elif node.op_type == "Transpose":
+        order = next((tuple(a.ints) for a in node.attribute if a.name == "perm"), ())
+        largest = tuple(given[0][i] for i in order) if len(order) == len(given[0]) else given[0]
     elif node.op_type in FREE:
         largest = given[0]
-    shapes.update(dict.fromkeys(missing, largest))
+    for name in missing:
+        shapes[name] = _filled(shapes.get(name, ()), largest)
+
+
+def _filled(partial: tuple[int, ...], like: tuple[int, ...]) -> tuple[int, ...]:
+    """A shape whose one unknown size (0) follows from the number of elements; `like` where that does not help.
+
+    >>> _filled((1, 128, 0, 64), (1, 128, 256)), _filled((), (2, 3))
+    ((1, 128, 4, 64), (2, 3))
+    """
+    known = math.prod(size for size in partial if size)
+    if partial.count(0) != 1 or round(_volume(like)) % known:
+        return like
+    return tuple(size or max(1, round(_volume(like)) // known) for size in partial)
 
 
 def _factor(node: Any, shape: tuple[int, ...]) -> tuple[int, int]:
