@@ -22,7 +22,8 @@ HEAVY = frozenset((
     "pandas", "scipy", "sklearn", "imblearn", "cleanlab", "lightgbm", "xgboost", "catboost", "optuna", "onnx",
     "onnxruntime", "skl2onnx", "onnxmltools", "torch", "safetensors", "polars", "pyarrow", "openpyxl", "sqlalchemy",
     "psycopg", "matplotlib", "PIL", "torchvision", "timm", "transformers", "tokenizers", "peft", "torch_pruning",
-    "tensorflow", "keras", "tf2onnx", "jinja2", "rich", "typer", "psutil", "joblib", "threadpoolctl"))
+    "tensorflow", "keras", "tf2onnx", "jinja2", "rich", "typer", "psutil", "joblib", "threadpoolctl",
+    "cryptography"))
 # The command line is made of the one, the scikit-learn face of the other; both are loaded when they are asked for.
 ALLOWED = {"cli": frozenset(("typer",)), "estimators": frozenset(("sklearn",))}
 NUMPY_FREE = frozenset(("errors", "units", "records", "registry", "cli", "__init__", "__main__"))

@@ -4,9 +4,10 @@
     schema.json    what a row must look like
     sample.json    real rows, for warming up and measuring
     manifest.json  SHA-256 and size of every other file
+    manifest.sig   a signature of the manifest (see `rightfit.package.sign`), where it was signed
     ...            what the model saved
 
-A manifest shows damage and mix-ups; it is no signature, so a package is as trustworthy as the place it came from.
+A manifest shows damage and mix-ups; unsigned, a package is as trustworthy as the place it came from.
 """
 
 from __future__ import annotations
@@ -29,11 +30,13 @@ from rightfit.errors import PackageError
 
 FORMAT = 1
 MANIFEST = "manifest.json"
+SIGNATURE = "manifest.sig"
 REQUIRED = ("package.json", "schema.json", "sample.json")
 MAX_FILES = 256
 MAX_BYTES = 16 * 2**30
 MAX_JSON = 64 * 2**20
 MAX_MANIFEST = 2**20
+MAX_SIGNATURE = 4096
 MAX_RATIO = 200
 FREE_RATIO = 4 * 2**20
 _CHUNK = 2**20
@@ -125,7 +128,7 @@ def _present(folder: Path) -> Iterator[str]:
 def _same_names(present: set[str], listed: set[str]) -> None:
     if missing := sorted(listed - present):
         raise PackageError(f"a package must hold every file of its manifest; got none named {missing[0]!r}.")
-    if extra := sorted(present - listed - {MANIFEST}):
+    if extra := sorted(present - listed - {MANIFEST, SIGNATURE}):
         raise PackageError(f"a package must hold the files of its manifest only; got also {extra[0]!r}, "
                            "do not load it.")
 
@@ -215,6 +218,9 @@ def _unzip(path: Path, into: Path) -> None:
             (into / name).parent.mkdir(parents=True, exist_ok=True)
             with archive.open(members[name]) as file:
                 _extract(file, into / name, name, wanted)
+        if SIGNATURE in members:
+            with archive.open(members[SIGNATURE]) as file:
+                (into / SIGNATURE).write_bytes(file.read(MAX_SIGNATURE + 1))
 
 
 @contextlib.contextmanager

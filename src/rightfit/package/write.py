@@ -63,7 +63,8 @@ def _sync(path: Path) -> None:
 
 def _write_manifest(folder: Path) -> None:
     names = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if not p.is_dir())
-    hashed = {name: verify.digest(folder / name) for name in names if name != verify.MANIFEST}
+    hashed = {name: verify.digest(folder / name) for name in names
+              if name not in (verify.MANIFEST, verify.SIGNATURE)}
     files = {verify.canonical(name): {"sha256": found[0], "bytes": found[1]} for name, found in hashed.items()}
     _write_json(folder / verify.MANIFEST, {"files": files})
 
