@@ -232,7 +232,7 @@ def _fold(history: tuple[Event, ...]) -> tuple[list[int], int | None]:
 
 def _events(folder: Path) -> tuple[Event, ...]:
     content = (folder / HISTORY).read_bytes()
-    found = []
+    found = list[Event]()
     for line in content.split(b"\n")[:-1]:  # what follows the last line break is torn, or nothing
         try:
             event = revive(Event, json.loads(line))

@@ -1,0 +1,64 @@
+"""Signatures: right key, wrong key, changed file, none."""
+
+import importlib.util
+import shutil
+from pathlib import Path
+
+import pytest
+
+from rightfit.errors import PackageError, UsageError
+from rightfit.package import load, write
+from rightfit.records import Rule
+
+pytest.importorskip("cryptography")
+from rightfit.package import sign
+
+_spec = importlib.util.spec_from_file_location("toy_package", Path(__file__).with_name("toy_package.py"))
+toy = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(toy)
+package = toy.package
+
+
+@pytest.fixture(scope="module")
+def signed(tmp_path_factory):
+    home = tmp_path_factory.mktemp("signed")
+    sign.new_key(home / "key")
+    sign.new_key(home / "other")
+    sign.sign(package(home / "package"), home / "key")
+    return home
+
+
+def test_a_signed_package_loads_and_verifies_as_folder_and_zip(signed, tmp_path):
+    sign.check(signed / "package", signed / "key.pub")
+    zipped = write.zip_package(signed / "package", tmp_path / "package.zip")
+    sign.check(zipped, signed / "key.pub")
+    assert load(zipped).predict_one(load(zipped).sample[0]) == load(signed / "package").predict_one(load(zipped).sample[0])
+    assert (signed / "key").stat().st_mode & 0o077 == 0
+
+
+def test_another_key_a_change_and_no_signature_are_refused(signed, tmp_path):
+    with pytest.raises(PackageError, match="signed with another"):
+        sign.check(signed / "package", signed / "other.pub")
+    copy = tmp_path / "copy"
+    shutil.copytree(signed / "package", copy)
+    write.restamp(copy, rule=Rule(threshold=(0.9,)))
+    with pytest.raises(PackageError, match="changed after signing"):
+        sign.check(copy, signed / "key.pub")
+    (copy / "sample.json").write_text("[]")
+    with pytest.raises(PackageError, match="damaged"):
+        sign.check(copy, signed / "key.pub")
+    with pytest.raises(PackageError, match="must be signed"):
+        sign.check(package(tmp_path / "plain"), signed / "key.pub")
+
+
+def test_keys_that_are_none_get_one_sentence(signed, tmp_path):
+    (tmp_path / "text").write_text("no key")
+    for path, said in ((tmp_path / "text", "which is none"), (tmp_path / "absent", "readable file")):
+        with pytest.raises(UsageError, match=said):
+            sign.sign(signed / "package", path)
+        with pytest.raises(UsageError, match=said):
+            sign.check(signed / "package", path)
+    with pytest.raises(UsageError, match="which is none"):
+        sign.check(signed / "package", signed / "key")
+    with pytest.raises(UsageError, match="must not replace"):
+        sign.new_key(signed / "key")
