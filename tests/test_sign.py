@@ -32,7 +32,8 @@ def test_a_signed_package_loads_and_verifies_as_folder_and_zip(signed, tmp_path)
     sign.check(signed / "package", signed / "key.pub")
     zipped = write.zip_package(signed / "package", tmp_path / "package.zip")
     sign.check(zipped, signed / "key.pub")
-    assert load(zipped).predict_one(load(zipped).sample[0]) == load(signed / "package").predict_one(load(zipped).sample[0])
+    record = load(zipped).sample[0]
+    assert load(zipped).predict_one(record) == load(signed / "package").predict_one(record)
     assert (signed / "key").stat().st_mode & 0o077 == 0
 
 

@@ -157,7 +157,8 @@ def test_a_damaged_package_does_not_come_in_and_one_damaged_since_does_not_becom
     path.write_bytes(b"x")
     with pytest.raises(PackageError, match="damaged"):
         versions.promote(folder, second)
-    assert versions.champion(folder) == folder / "versions" / "1" and load(versions.champion(folder)).classes_[0] == "no"
+    assert versions.champion(folder) == folder / "versions" / "1"
+    assert load(versions.champion(folder)).classes_[0] == "no"
 
 
 @pytest.mark.parametrize(("line", "said"), [(b"no json\n", "must be an event"), (

@@ -21,7 +21,7 @@ def registry(folder: Annotated[str, typer.Argument(help="The registry folder")],
              as_json: Annotated[bool, typer.Option("--json", help="Print the registry as JSON, nothing else")] = False,
              ) -> None:
     """Show a registry folder; add, promote or challenge first where that is asked."""
-    from rightfit.delivery import versions
+    from rightfit.delivery import update, versions
     from rightfit.records import asdict
 
     if add is not None:
@@ -29,7 +29,7 @@ def registry(folder: Annotated[str, typer.Argument(help="The registry folder")],
             from rightfit.package import sign
 
             sign.check(add, verify)
-        versions.add(folder, add, run=run, why=why)
+        versions.add(folder, add, run=run, why=why, details=update.promise(add))
     if challenge is not None:
         versions.challenge(folder, challenge, why=why)
     if promote is not None:
