@@ -272,8 +272,8 @@ def _challenged(model: LoadedModel, part: Path, held: Dataset, reasons: tuple[st
     better = found.difference > 0 and found.t > SIGNIFICANT
     failing = [c for c in decide.check(_floors(model), _scores(model, held, mine, my_codes)) if not c.met]
     needed = bool(failing) and not broken and found.t > -SIGNIFICANT
-    said = (f"{way.name}: {metric.name} {values[1]:.4g} against {values[0]:.4g} of the champion on {len(held)} held-out "
-            f"rows, a gain of {found.difference:.4g} [{found.low:.4g}, {found.high:.4g}].")
+    said = (f"{way.name}: {metric.name} {values[1]:.4g} against {values[0]:.4g} of the champion on {len(held)} "
+            f"held-out rows, a gain of {found.difference:.4g} [{found.low:.4g}, {found.high:.4g}].")
     if broken:
         verdict = "It breaks a limit (" + ", ".join(c.name for c in broken) + "): the champion stays."
     elif better:

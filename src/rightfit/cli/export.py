@@ -1,0 +1,27 @@
+"""`rightfit export`: a package for other systems."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from rightfit.cli._app import Text, app
+
+
+@app.command()
+def export(path: Annotated[str, typer.Argument(help="A run folder or a package")],
+           to: Annotated[str, typer.Option(help="onnx, mlflow or huggingface")],
+           out: Annotated[str, typer.Option("-o", "--out", help="A new folder")],
+           verify: Annotated[Text, typer.Option(help="Public key that the package must be signed with")] = None) -> None:
+    """Write a package as another system wants it."""
+    from pathlib import Path
+
+    from rightfit.delivery.export import export as run
+
+    if verify is not None:
+        from rightfit.package import sign
+
+        inside = Path(path) / "package"
+        sign.check(inside if inside.is_dir() else path, verify)
+    print(f"{to}: {run(path, to, out)}")

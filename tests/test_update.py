@@ -1,0 +1,89 @@
+"""Updates and exports: what is due, what beats the champion, what stays and why."""
+
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from rightfit.data.schema import infer
+from rightfit.delivery import update, versions
+from rightfit.delivery.export import export
+from rightfit.errors import DataError, UnknownName, UsageError
+from rightfit.package import load
+from rightfit.records import Candidate, Limit, Need, Rule, Task
+from rightfit.data.assemble import assemble
+from rightfit.package import write
+from rightfit.tuning import trial
+
+
+def rows(n, flip=False, seed=0):
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n, 3))
+    y = X @ [1.5, -1, 0.5] * (-1 if flip else 1) + 0.5 * rng.normal(size=n) > 0
+    return pd.DataFrame({"a": X[:, 0], "b": X[:, 1], "c": X[:, 2], "y": np.where(y, "yes", "no")})
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    frame = rows(600)
+    schema, _ = infer(frame, Need(target="y"))
+    task = Task(modality="tabular", problem="binary", target=("y",), metric="accuracy", classes=("no", "yes"),
+                rows=600, limits=(Limit(name="accuracy", limit=0.8, sense="at_least"),))
+    candidate = Candidate(family="tree", params={"max_depth": 4})
+    model = trial.fit(candidate, assemble(frame, schema, task), task, seed=0, deadline=float("inf"))
+    folder = tmp_path_factory.mktemp("made") / "package"
+    write.write(model, folder, task=task, schema=schema, rule=Rule(threshold=(0.5,)), candidate=candidate, sample=frame)
+    return folder
+
+
+def test_a_turned_world_is_due_and_the_refit_is_promoted(made, tmp_path):
+    folder = tmp_path / "registry"
+    versions.promote(folder, versions.add(folder, made))
+    found = update.update(folder, rows(400, flip=True, seed=1))
+    assert found.status == "promoted" and found.champion < 0.5 < 0.8 < found.challenger
+    assert any("limit of 0.8" in reason for reason in found.due) and found.low > 0
+    assert versions.read(folder).champion == found.version == 2
+    assert versions.read(folder).lineage(2).data and versions.rollback(folder) == 1
+
+
+def test_nothing_due_and_nothing_better_leave_the_champion_and_say_why(made, tmp_path):
+    folder = tmp_path / "registry"
+    versions.promote(folder, versions.add(folder, made))
+    assert update.update(folder, rows(200, seed=2)).status == "not due"
+    noise = rows(300, seed=3)
+    noise["y"] = np.random.default_rng(4).permutation(noise["y"])
+    found = update.update(folder, noise, force=True)
+    assert found.status == "kept" and "stays" in found.why[-1]
+    assert versions.read(folder).champion == 1
+    assert [e.event for e in versions.read(folder).history] == ["add", "promote", "keep", "keep"]
+
+
+def test_bad_input_gets_one_sentence(made, tmp_path):
+    with pytest.raises(DataError, match="must hold the target"):
+        update.update(made, rows(200).drop(columns="y"), out=tmp_path / "new")
+    with pytest.raises(DataError, match="100 labelled rows"):
+        update.update(made, rows(20), out=tmp_path / "new")
+    with pytest.raises(DataError, match="b"):
+        update.update(made, rows(200).drop(columns="b"), out=tmp_path / "new")
+    with pytest.raises(UsageError, match="--out"):
+        update.update(made, rows(200))
+    assert not (tmp_path / "new").exists()
+
+
+def test_exports_load_and_predict_the_same(made, tmp_path):
+    frame = rows(20, seed=5)
+    expected = load(made).predict(frame).tolist()
+    assert load(export(made, "huggingface", tmp_path / "hf") / "package").predict(frame).tolist() == expected
+    assert (tmp_path / "hf" / "README.md").read_text().startswith("---\nlibrary_name: rightfit")
+    with pytest.raises(UnknownName, match="target"):
+        export(made, "onyx", tmp_path / "x")
+    with pytest.raises(UsageError, match="new folder"):
+        export(made, "huggingface", tmp_path / "hf")
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_mlflow_loads_what_was_exported(made, tmp_path):
+    pyfunc = pytest.importorskip("mlflow.pyfunc")
+    frame = rows(20, seed=5)
+    found = pyfunc.load_model(str(export(made, "mlflow", tmp_path / "m")))
+    assert found.predict(frame).tolist() == load(made).predict(frame).tolist()
