@@ -5,14 +5,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from rightfit.data.assemble import assemble
 from rightfit.data.schema import infer
 from rightfit.delivery import update, versions
 from rightfit.delivery.export import export
 from rightfit.errors import DataError, UnknownName, UsageError
-from rightfit.package import load
+from rightfit.package import load, write
 from rightfit.records import Candidate, Limit, Need, Rule, Task
-from rightfit.data.assemble import assemble
-from rightfit.package import write
 from rightfit.tuning import trial
 
 

@@ -1,8 +1,8 @@
 """`rightfit update`: is an update due, what is the cheapest that suffices, and does it beat the champion?
 
-The newest rows are held out from everything that is trained. On the others each way is tried on their own newest part,
-cheapest first, until one suffices; only that one is trained on all of them and challenges the champion on the held-out
-rows, by one paired test and by every original limit measured again. The package that was challenged is what is promoted.
+The newest rows are held out from everything that is trained. Every way is tried on the other rows' own newest part; the
+cheapest within one standard error of the best is then trained on all of them and challenges the champion on the held-out
+rows, by one paired test and by every original limit measured again. What was challenged is what is promoted.
 """
 
 from __future__ import annotations
