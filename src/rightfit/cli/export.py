@@ -13,7 +13,7 @@ from rightfit.cli._app import Text, app
 def export(path: Annotated[str, typer.Argument(help="A run folder or a package")],
            to: Annotated[str, typer.Option(help="onnx, mlflow or huggingface")],
            out: Annotated[str, typer.Option("-o", "--out", help="A new folder")],
-           verify: Annotated[Text, typer.Option(help="Public key that the package must be signed with")] = None) -> None:
+           verify: Annotated[Text, typer.Option(help="Public key that must have signed the package")] = None) -> None:
     """Write a package as another system wants it."""
     from pathlib import Path
 

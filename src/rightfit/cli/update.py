@@ -13,7 +13,7 @@ from rightfit.cli._app import Text, app
 @app.command()
 def update(path: Annotated[str, typer.Argument(help="A registry folder, or a package")],
            data: Annotated[str, typer.Option(help="Labelled rows, the newest last")],
-           out: Annotated[Text, typer.Option("-o", "--out", help="Folder for a better package, without registry")] = None,
+           out: Annotated[Text, typer.Option("-o", "--out", help="Folder for a better package")] = None,
            time: Annotated[Text, typer.Option(help="Column by which the rows are ordered")] = None,
            max_age: Annotated[Text, typer.Option(help="An update is due at this age, e.g. 2160h")] = None,
            force: Annotated[bool, typer.Option("--force", help="Look for better although none is due")] = False,

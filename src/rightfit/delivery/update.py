@@ -1,8 +1,8 @@
 """`rightfit update`: is an update due, what is the cheapest that suffices, and does it beat the champion?
 
 The newest rows are held out from everything that is trained. Every way is tried on the other rows' own newest part; the
-cheapest within one standard error of the best is then trained on all of them and challenges the champion on the held-out
-rows, by one paired test and by every original limit measured again. What was challenged is what is promoted.
+cheapest within one standard error of the best is then trained on all of them and challenges the champion on the rows
+held out, by one paired test and by every original limit measured again. What was challenged is what is promoted.
 """
 
 from __future__ import annotations
@@ -141,7 +141,7 @@ def due(model: LoadedModel, rows: Dataset, held: Dataset, promise: Mapping[str, 
     if promise and promise.get("value") is not None:
         sign = 1.0 if metric.greater_is_better else -1.0
         halves = [(high - low) / 3.92, ((promise.get("high") or 0) - (promise.get("low") or 0)) / 3.92]
-        error = float(np.hypot(*halves)) or 1e-12
+        error = float(np.hypot(halves[0], halves[1])) or 1e-12
         if sign * (float(promise["value"]) - value) > SIGNIFICANT * error:
             reasons.append(f"{metric.name} is {value:.4g} on the newest {len(held)} rows, against a promise of "
                            f"{promise['value']:.4g}: a significant loss.")
