@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 from rightfit.delivery.export import Target
 from rightfit.delivery.export._card import card
 from rightfit.errors import UsageError
-from rightfit.package import LoadedModel
+from rightfit.package import LoadedModel, write
 
 
 def _write(model: LoadedModel, package: Path, folder: Path) -> None:
@@ -17,9 +16,9 @@ def _write(model: LoadedModel, package: Path, folder: Path) -> None:
         raise UsageError(f"an ONNX export needs a model that is an ONNX graph; got family="
                          f"{model.info['candidate']['family']!r} with "
                          f"runtime={model.info['runtime']['runtime']!r}, export it to mlflow.")
-    shutil.copytree(package, folder, dirs_exist_ok=True)
+    write.install(package, folder / "package")
     (folder / "README.md").write_text(
-        card(model) + "\nEach graph has one input X and one output Y. X is made from a row by `encoder.json` (for "
+        card(model) + "\nEach graph in `package/` has one input X and one output Y. X is made from a row by `encoder.json` (for "
         "tables) or as `package.json` says under runtime; `schema.json` says what a row holds.\n", encoding="utf-8")
 
 
