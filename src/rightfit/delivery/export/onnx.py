@@ -19,7 +19,8 @@ def _write(model: LoadedModel, package: Path, folder: Path) -> None:
     write.install(package, folder / "package")
     (folder / "README.md").write_text(
         card(model) + "\nEach graph in `package/` has one input X and one output Y. X is made from a row by "
-        "`encoder.json` (for tables) or as `package.json` says under runtime; `schema.json` says what a row holds.\n", encoding="utf-8")
+        "`encoder.json` (for tables) or as `package.json` says under runtime; `schema.json` says what a row holds.\n",
+        encoding="utf-8")
 
 
 SPEC = Target(name="onnx", write=_write, doc="the graphs with schema, encoder and rule")
