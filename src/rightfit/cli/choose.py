@@ -34,6 +34,8 @@ def choose(
     metric: Annotated[Text, typer.Option(help="What good means, e.g. f1; or module:function of yours")] = None,
     at_least: Annotated[list[str] | None, typer.Option(help="Hard floor on a metric, e.g. recall=0.9")] = None,
     at_most: Annotated[list[str] | None, typer.Option(help="Hard ceiling on a metric, e.g. log_loss=0.3")] = None,
+    protected: Annotated[Text, typer.Option(help="Report rates by the groups of this column")] = None,
+    max_gap: Annotated[list[str] | None, typer.Option(help="Hard limit between groups: selection_rate=0.1")] = None,
     cost: Annotated[list[str] | None, typer.Option(help="Price of an error, e.g. FN=50 or 'cat>dog=3'")] = None,
     max_latency: Annotated[Text, typer.Option(help="p95 of one row through the package, e.g. 5ms")] = None,
     max_memory: Annotated[Text, typer.Option(help="Peak memory of a process that predicts, e.g. 200MB")] = None,
@@ -82,7 +84,8 @@ def choose(
     named = several(target)
     asked: dict[str, Any] = dict(
         target=(position(named[0]) if len(named) == 1 else named) if named else None, metric=metric,
-        at_least=pairs(at_least, "at-least"), at_most=pairs(at_most, "at-most"), cost=pairs(cost, "cost"),
+        at_least=pairs(at_least, "at-least"), at_most=pairs(at_most, "at-most"),
+        protected=protected, max_gap=pairs(max_gap, "max-gap"), cost=pairs(cost, "cost"),
         max_latency=max_latency, max_memory=max_memory, max_size=max_size, throughput=throughput, budget=budget,
         device_profile=device_profile,
         max_cost=max_cost, traffic=traffic, peak=peak, provider=provider, region=region,
