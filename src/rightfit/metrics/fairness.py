@@ -108,7 +108,8 @@ def study(y: Array, said: Array, groups: Array, task: Task, *, together: Array |
     names, member = _members(groups)
     known = {rate.name: _table(rate, y, said, member) for rates in gaps_of(task).values() for rate in rates}
     sums = {name: (top.sum(axis=0), bottom.sum(axis=0)) for name, (top, bottom) in known.items()}
-    rng, drawn = np.random.default_rng(seed), {name: [] for name in known}  # type: dict[str, list[Array]]
+    rng = np.random.default_rng(seed)
+    drawn: dict[str, list[Array]] = {name: [] for name in known}
     for b in chunks(len(y), n):
         weights = draws(rng, b, len(y), together)
         for name, (top, bottom) in known.items():
