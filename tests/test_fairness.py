@@ -95,3 +95,17 @@ def test_wrong_needs_are_one_sentence(tmp_path):
         choose(loans(60), Need(target="granted", protected="sex", max_gap={"mae": 0.1}), out=tmp_path / "a")
     with pytest.raises(DataError, match="protected='income'"):
         choose(loans(60), Need(target="granted", protected="income"), out=tmp_path / "b")
+
+
+def test_the_command_knows_these_options(tmp_path):
+    from typer.testing import CliRunner
+
+    from rightfit.cli import app
+
+    loans(80).to_csv(tmp_path / "loans.csv", index=False)
+    asked = ["choose", str(tmp_path / "loans.csv"), "--target", "granted", "--out", str(tmp_path / "run")]
+    for flags, named in ((["--row-weight", "weigt"], "weigt"), (["--protected", "sx"], "sx"),
+                         (["--protected", "sex", "--max-gap", "fpr=-1"], "fpr=-1")):
+        done = CliRunner().invoke(app, [*asked, *flags])
+        assert done.exit_code != 0 and named in str(done.exception) + done.output
+        assert not (tmp_path / "run").exists()
