@@ -54,7 +54,7 @@ def ask(source: Any, need: Need, test: Any = None, watch: Watch | None = None) -
 def _check(task: Task, need: Need) -> None:
     """What only the task can tell of a need: families that exist, floors within a metric's range."""
     from rightfit.errors import UsageError
-    from rightfit.metrics import base
+    from rightfit.metrics import base, fairness
     from rightfit.package import profile
     from rightfit.resources import afford
     from rightfit.tuning.shortlist import of_modality
@@ -68,6 +68,8 @@ def _check(task: Task, need: Need) -> None:
         if not metric.low <= asked <= metric.high:
             raise UsageError(f"a limit on {name} must lie within {metric.low:g} and {metric.high:g}; got "
                              f"{name}={asked:g}, change it.")
+    for name, asked in need.max_gap.items():
+        fairness.check(name, task, asked)
 
 
 def examine(question: Question, ranks: tuple[int, int] = (0, 100), consent: Consent | None = None) -> Question:

@@ -118,7 +118,8 @@ class Need:
     `target`: one name or position, or several for multilabel. `metric`: a name of `rightfit.metrics` or
     module:function. `at_least` / `at_most`: metric floors and ceilings, hard. `cost`: prices of errors: FN and FP,
     or "true>predicted" pairs. `problem` overrules what is inferred. `group`: rows of one group never stand on both
-    sides of a split. `time`: rows are split in this column's order.
+    sides of a split. `time`: rows are split in this column's order. `protected`: a column by whose groups rates are
+    reported; `max_gap`: how far those rates may lie apart at the most, e.g. selection_rate=0.1, hard.
     `row_weight`: a column of weights that count in training, 0 leaves a row out. `families` restricts, `steps` forces
     treatments. `weights`: files and folders of pretrained weights. `bring`: models of the user's own, written
     scheme:name, which race like any other. `device_profile`: a file of `rightfit measure`, for whose device the
@@ -131,6 +132,8 @@ class Need:
     metric: str | None = None
     at_least: Mapping[str, float] = field(default_factory=dict)
     at_most: Mapping[str, float] = field(default_factory=dict)
+    protected: str | None = None
+    max_gap: Mapping[str, float] = field(default_factory=dict)
     cost: Mapping[str, float] = field(default_factory=dict)
     max_latency: str | float | None = None
     max_memory: str | float | None = None
@@ -176,6 +179,9 @@ class Need:
             name = min(both)
             raise UsageError(f"limits must not contradict each other; got at_least {name}={self.at_least[name]} "
                              f"above at_most {name}={self.at_most[name]}, change one of them.")
+        if self.max_gap and self.protected is None:
+            raise UsageError(f"max_gap needs the column whose groups are compared; got max_gap={min(self.max_gap)!r} "
+                             "alone, add --protected COLUMN.")
         if self.horizon is not None and self.horizon < 1:
             raise UsageError(f"horizon must be 1 or more; got horizon={self.horizon}.")
         if self.proposals is not None and self.proposals < 0:
@@ -234,6 +240,7 @@ class Need:
             found.append(Limit(name=f"cost_{currency.lower()}_per_month", limit=amount, sense="at_most"))
         found += [Limit(name=n, limit=float(v), sense="at_least") for n, v in self.at_least.items()]
         found += [Limit(name=n, limit=float(v), sense="at_most") for n, v in self.at_most.items()]
+        found += [Limit(name=f"{n}_gap", limit=float(v), sense="at_most") for n, v in self.max_gap.items()]
         return tuple(found)
 
 
@@ -256,6 +263,7 @@ class Task:
     outputs: int = 1
     group: str | None = None
     time: str | None = None
+    protected: str | None = None
     horizon: int | None = None
     rows: int = 0
     features: int = 0
@@ -316,6 +324,7 @@ class Dataset:
     X: pandas DataFrame (n rows, one column per feature of the schema, values coerced to their kinds).
     y: int64 class codes (n,), or float64 (n,), or int8 (n, k) multilabel, or float64 (n, k) several outputs; None
     unlabelled. groups: int64 (n,) or None. time: int64 nanoseconds (n,) or None. weight: float64 (n,) or None.
+    protected: str (n,), the group of each row in the protected column, or None.
     """
 
     X: Any
@@ -324,6 +333,7 @@ class Dataset:
     groups: Any = None
     time: Any = None
     weight: Any = None
+    protected: Any = None
 
     def __len__(self) -> int:
         return len(self.X)
@@ -334,7 +344,8 @@ class Dataset:
             return None if values is None else values[rows]
 
         return Dataset(X=self.X.iloc[rows].reset_index(drop=True), y=pick(self.y), schema=self.schema,
-                       groups=pick(self.groups), time=pick(self.time), weight=pick(self.weight))
+                       groups=pick(self.groups), time=pick(self.time), weight=pick(self.weight),
+                       protected=pick(self.protected))
 
 
 @frozen

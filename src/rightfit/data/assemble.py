@@ -12,6 +12,7 @@ from rightfit.data.values import FALSE, MARKERS, TRUE, WORDS, canonical, unreada
 from rightfit.errors import DataError
 from rightfit.records import Column, Dataset, Schema, Task
 
+MOST_PROTECTED = 30
 _DELIMITERS = (";", "|", ",", "、", "/", " ")
 
 
@@ -154,7 +155,8 @@ def assemble(frame: Any, schema: Schema, task: Task) -> Dataset:
     if weight is not None and not weight.all():
         frame, weight = frame[weight > 0].reset_index(drop=True), weight[weight > 0]
     return Dataset(X=coerce(frame, schema), y=encode_target(frame, task) if labelled else None, schema=schema,
-                   groups=_groups(frame, schema, task), time=_time(frame, schema, task), weight=weight)
+                   groups=_groups(frame, schema, task), time=_time(frame, schema, task), weight=weight,
+                   protected=_protected(frame, schema, task))
 
 
 def _weights(frame: Any, schema: Schema) -> Any:
@@ -189,6 +191,19 @@ def _groups(frame: Any, schema: Schema, task: Task) -> Any:
     lone = codes < 0
     codes[lone] = len(distinct) + np.arange(int(lone.sum()))
     return codes
+
+
+def _protected(frame: Any, schema: Schema, task: Task) -> Any:
+    """The group of each row in the protected column, str (n,), empty where it is missing."""
+    if task.protected is None:
+        return None
+    texts = target_texts(_needed(frame, task.protected, "protected"), _known(schema, task.protected))
+    found = texts.fillna("").to_numpy().astype(str)
+    count = len(np.unique(found))
+    if not 2 <= count <= MOST_PROTECTED:
+        raise DataError(f"a protected column must have 2 to {MOST_PROTECTED} groups; got protected={task.protected!r} "
+                        f"with {count}, group its values in a column of their own.")
+    return found
 
 
 def _time(frame: Any, schema: Schema, task: Task) -> Any:

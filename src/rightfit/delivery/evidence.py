@@ -68,6 +68,7 @@ def gather(question: Any, racing: Race, delivery: Delivery, bench: Bench,
     y = question.data.y[entry.rows]
     found |= _classifier(task, y, entry) if task.classifies and y.ndim == 1 else {}
     found |= _regressor(y, entry) if not task.classifies and y.ndim == 1 else {}
+    found["fairness"] = fair(question, entry)
     sign = 1.0 if board.metric.greater_is_better else -1.0
     valid = sign * entry.utility
     found["overfit"] = {"train": entry.train, "valid": valid, "gap": sign * (entry.train - valid)}
@@ -79,6 +80,20 @@ def gather(question: Any, racing: Race, delivery: Delivery, bench: Bench,
     if question.test is not None:
         found["test"] = final_check(question, delivery, board, bench, estimate)
     return dict(plain({k: v for k, v in found.items() if v not in (None, [], {})}))
+
+
+def fair(question: Any, entry: Entry) -> dict[str, Any] | None:
+    """Rates of the chosen model by the groups of the protected column, on rows left out of fitting."""
+    from rightfit.metrics import fairness
+
+    data, task = question.data, question.task
+    if data.protected is None or not fairness.gaps_of(task) or data.y.ndim != 1:
+        return None
+    together = None if data.groups is None else np.unique(data.groups[entry.rows], return_inverse=True)[1]
+    said = entry.pred.reshape(len(entry.rows)) if entry.codes is None else entry.codes
+    return {"column": task.protected, "rows": len(entry.rows),
+            **fairness.study(data.y[entry.rows], said, data.protected[entry.rows], task, together=together,
+                             seed=question.need.seed)}
 
 
 def rivals(task: Any, y: Any, delivery: Delivery) -> dict[str, Any]:

@@ -17,6 +17,8 @@ Lists may be NumPy arrays. Rates are shares 0..1. `low`/`high` are ends of a 95 
     test           {"metric": m, "value": v, "low": l, "high": h, "rows": n, "inside": bool}    a --test file
     with_leaks     {"metric": m, "value": v, "low": l, "high": h, "columns": [...]}  score when leaking columns stay in
     without_leaks  as with_leaks, for the score when they are left out
+    fairness       {"column": c, "rows": n, "groups": [{"group", "rows", "rates": {name: {value, low, high, n}}}],
+                    "gaps": [{name, value, low, high, between: [most, least]}]}      rates by a protected column
     command        "rightfit choose ..."                                             how to reproduce
     data           "train.csv"                                                       what the rows came from
     created        "2026-03-01T12:00:00Z"                                            when, ISO 8601
@@ -112,7 +114,7 @@ def usable(extras: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
         elif name in _FIGURES:
             shaped = isinstance(part, Mapping) and all(number(part.get(one)) is not None for one in _FIGURES[name])
             part = part if shaped else None
-        elif name in ("task", "trials", "reasons"):
+        elif name in ("task", "trials", "reasons", "fairness"):
             part = part if isinstance(part, dict) else None
         elif name in ("questions", "findings"):
             part = part if isinstance(part, list) else None

@@ -199,6 +199,7 @@ def context(data: Json, words: Words) -> dict[str, Any]:
         "diagnostics": diagnostics(extras, words),
         "learned": learned(extras, words, higher),
         "findings": findings(data, extras, words),
+        "fairness": fairness(extras.get("fairness") or {}, words),
         "change": [brief(one) for one in data["what_would_change"]],
         "nearest": _nearest(nearest, words),
         "questions": [brief(one) for one in extras.get("questions", [])],
@@ -216,6 +217,25 @@ def context(data: Json, words: Words) -> dict[str, Any]:
         "command": brief(extras.get("command")),
         "reproduce": [(k, v) for k, v in reproduce if v],
     }
+
+
+def fairness(part: Json, words: Words) -> dict[str, Any]:
+    """The table of rates by the groups of a protected column, its last line the gaps; empty without one."""
+    lines = [one for one in part.get("groups") or [] if isinstance(one, dict) and isinstance(one.get("rates"), dict)]
+    if not lines:
+        return {}
+
+    def cell(one: Any) -> str:
+        value, low, high = (number((one or {}).get(name)) for name in ("value", "low", "high"))
+        return figure("", value) + ("" if low is None or high is None else
+                                    f" [{figure('', low)}, {figure('', high)}]")
+
+    names = list(lines[0]["rates"])
+    gaps = {str(one.get("name")): one for one in part.get("gaps") or [] if isinstance(one, dict)}
+    return {"column": str(part.get("column") or ""), "names": [words.name(name) for name in names],
+            "rows": [(brief(one.get("group")) or "-", brief(one.get("rows")),
+                      [cell(one["rates"].get(name)) for name in names]) for one in lines],
+            "gaps": [cell(gaps.get(name)) for name in names]}
 
 
 def _stage(name: str, words: Words) -> str:

@@ -67,7 +67,7 @@ def understand(frame: pd.DataFrame, schema: Schema, need: Need, modality: str) -
     return Task(modality=modality, problem=problem, target=target, metric=name, classes=classes, cost=cost,
                 limits=need.limits(), serving=need.serving(),
                 outputs=len(classes) if problem == "multilabel" else len(target), group=group,
-                time=time,
+                time=time, protected=_named(frame, need.protected, "protected"),
                 horizon=need.horizon, rows=rows, features=features, complexity=complexity(rows, features, len(classes)),
                 reasons=reasons, questions=tuple(questions))
 

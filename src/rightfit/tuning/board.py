@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from rightfit.metrics import base, interval, rules
+from rightfit.metrics import base, fairness, interval, rules
 from rightfit.metrics._base import Metric
 from rightfit.records import RESOURCES, Candidate, Limit, Task, Trial, frozen
 from rightfit.resources import afford
@@ -174,7 +174,7 @@ class Board:
                 utilities.append(self._utility(rows, fitted, part))
                 draws.append(self._drawn(rows[part], fitted, part, trial.fold))
             for name in floors:
-                floors[name].append(self._score(base.find(name), rows, fitted, slice(None)))
+                floors[name].append(self._floor(name, rows, fitted))
             if not shown:
                 shown = {"rows": rows, "pred": fitted.pred, "raw": raw, "codes": fitted.codes, "rule": fitted.rule}
         train = [self._seen(blob, shown["rule"]) for blob in blobs]
@@ -219,6 +219,13 @@ class Board:
     def _score(self, metric: Metric, rows: Any, fitted: Any, part: Any) -> float:
         positions = np.arange(len(rows))[part]
         return rules.of_rows(metric, self.stage.data.y[rows], fitted.pred, fitted.codes, positions, self.task)
+
+    def _floor(self, name: str, rows: Any, fitted: Any) -> float:
+        """A limited metric, or gap between protected groups, on left-out rows."""
+        if base.is_metric(name):
+            return self._score(base.find(name), rows, fitted, slice(None))
+        said = fitted.pred.reshape(len(rows)) if fitted.codes is None else fitted.codes
+        return fairness.gap(name, self.stage.data.y[rows], said, self.stage.data.protected[rows], self.task)
 
     def _utility(self, rows: Any, fitted: Any, part: Any) -> float:
         value = self._score(self.metric, rows, fitted, part)

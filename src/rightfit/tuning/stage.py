@@ -27,7 +27,7 @@ def write(folder: Path, stage: Stage) -> None:
 
     table = pa.Table.from_pandas(stage.data.X, preserve_index=False)
     feather.write_feather(table, str(folder / "rows.feather"), compression="uncompressed")
-    arrays = {name: value for name in ("y", "groups", "time", "weight")
+    arrays = {name: value for name in ("y", "groups", "time", "weight", "protected")
               if (value := getattr(stage.data, name)) is not None}
     for number, (train, valid) in enumerate(stage.folds):
         arrays[f"train{number}"], arrays[f"valid{number}"] = train, valid
@@ -49,7 +49,8 @@ def read(folder: Path) -> Stage:
         frame[name] = values.where(values.notna(), None).astype(object)
     with np.load(folder / "arrays.npz", allow_pickle=False) as arrays:
         folds = tuple((arrays[f"train{i}"], arrays[f"valid{i}"]) for i in range(plain["folds"]))
-        named = {name: arrays[name] for name in ("y", "groups", "time", "weight") if name in arrays}
+        named = {name: arrays[name] for name in ("y", "groups", "time", "weight", "protected")
+                 if name in arrays}
     data = Dataset(X=frame, schema=revive(Schema, plain["schema"]), **named)
     return Stage(data=data, task=revive(Task, plain["task"]), folds=folds, sample=tuple(plain["sample"]))
 
