@@ -135,11 +135,11 @@ def join(predictions: Any, labels: Any, key: str, *, time: str | None = None) ->
                             f"rows={int(frame[key].isna().sum())}, fill it.")
         twice = frame[key][frame[key].duplicated()]
         if len(twice):
-            raise DataError(f"an id must stand once in the {name}; got {key}={twice.iloc[0]!r} again, one of "
+            raise DataError(f"an id must stand once in the {name}; got {key}={twice.iloc[0]} again, one of "
                             f"{twice.nunique()}, keep one row of each.")
     unknown = labels[key][~labels[key].isin(predictions[key])]
     if len(unknown):
-        raise DataError(f"every label must belong to a prediction; got unknown {key}={unknown.iloc[0]!r}, one of "
+        raise DataError(f"every label must belong to a prediction; got unknown {key}={unknown.iloc[0]}, one of "
                         f"{len(unknown)}, pass the predictions that they belong to.")
     if time:
         when = pd.to_datetime(predictions[time], utc=True)
@@ -152,7 +152,7 @@ def join(predictions: Any, labels: Any, key: str, *, time: str | None = None) ->
         early = pd.to_datetime(joined[f"{time}_label"], utc=True) < pd.to_datetime(joined[time], utc=True)
         if early.any():
             raise DataError(f"a label must not be older than its prediction; got {key}="
-                            f"{joined[key][early].iloc[0]!r}, one of {int(early.sum())}, check the clocks.")
+                            f"{joined[key][early].iloc[0]}, one of {int(early.sum())}, check the clocks.")
     return joined
 
 
