@@ -1,0 +1,1 @@
+"""What a package in production is watched with."""
