@@ -319,3 +319,23 @@ def test_the_baseline_needs_no_torch() -> None:
             "m = SPEC.build({}, t).fit(d, seed=0, deadline=0.0); m.save(pathlib.Path(tempfile.mkdtemp())); "
             "assert 'torch' not in sys.modules")
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+def test_many_rows_are_asked_in_part_and_all_are_learned_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(0)
+    y = np.repeat(np.arange(3), 3000)  # sorted by class, as folders are
+    X = (random.normal(size=(9000, 6)) + 2 * np.eye(3, 6)[y]).astype(np.float32)
+    asked: list[tuple[int, int]] = []
+    solve = heads._solve
+
+    def counted(kind: str, rows: heads.Problem, *rest: Any) -> Any:
+        asked.append((len(rows), len(np.unique(rows.y))))
+        return solve(kind, rows, *rest)
+
+    monkeypatch.setattr(heads, "_solve", counted)
+    task = Task(modality="image", problem="multiclass", target=("y",), metric="accuracy", classes=("a", "b", "c"))
+    head, _ = heads.fit("linear", heads.Problem(X=X, y=y), {"l2": "auto"}, task, seed=0, deadline=float("inf"))
+    assert asked[-1] == (9000, 3) and {rows for rows, _ in asked[:-1]} == {heads.MOST_ASKED}
+    assert {classes for _, classes in asked} == {3}
+    with torch.no_grad():
+        assert (head(torch.from_numpy(X)).numpy().argmax(axis=1) == y).mean() > 0.85

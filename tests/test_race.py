@@ -8,10 +8,11 @@ import pytest
 
 import rightfit as rf
 from rightfit.choose import ask, examine
+from rightfit.delivery import prove
 from rightfit.engines.inline import Inline
 from rightfit.store import Store
 from rightfit.tuning import lineup, race, state
-from rightfit.tuning.board import difference
+from rightfit.tuning.board import difference, leader_of
 from rightfit.tuning.clock import start
 
 FAMILIES = ("linear", "naive_bayes", "tree")
@@ -48,6 +49,21 @@ def test_the_leader_has_all_folds_and_beats_the_baseline(tmp_path):
     assert mean > 0.2 and t > 5 and difference(leader, leader) == (0.0, 0.0)
     assert sum(1 for kind, _ in heard if kind == "finished") == len(store.trials()) - 3
     assert (tmp_path / "run" / "package" / "manifest.json").exists()
+    store.close()
+
+
+def test_the_slow_lead_on_one_fold_when_it_is_beyond_doubt(tmp_path):
+    racing, store, _ = raced(table(), tmp_path / "run", proposals=0)
+    board = racing.board
+    slow, quick = racing.leader, board.baseline
+    board.baseline = ""  # a family like any other, quick and poor
+    kept = {at: trial for at, trial in board.trials.items() if at[0] == quick or (at[0] == slow and at[1] == 0)}
+    board.trials.clear()
+    board.trials.update(kept)
+    assert board.entry(quick).folds == (0, 1, 2) and board.entry(slow).folds == (0,)
+    assert leader_of(board).candidate.key == slow
+    finalists = prove.finalists(board, board.baseline)
+    assert list(finalists) == [slow, quick] and {e.folds for e in finalists.values()} == {(0,)}
     store.close()
 
 

@@ -44,7 +44,7 @@ def choose(
     peak: Annotated[Text, typer.Option(help="Rows a second at the most; default: the traffic")] = None,
     provider: Annotated[Text, typer.Option(help="Only this cloud, e.g. aws, gcp or alibaba")] = None,
     region: Annotated[Text, typer.Option(help="Only this region of a cloud, e.g. us-east-1")] = None,
-    device_profile: Annotated[Text, typer.Option(help="Limits hold for this device: a file of rightfit measure")] = None,
+    device_profile: Annotated[Text, typer.Option(help="Limits hold for this device: rightfit measure's file")] = None,
     budget: Annotated[str, typer.Option(help="Wall time for everything, e.g. 10m")] = "5m",
     out: Annotated[Text, typer.Option(help="Run folder; the same command resumes it")] = None,
     test: Annotated[Text, typer.Option(help="Rows used only for the final check")] = None,

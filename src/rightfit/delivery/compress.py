@@ -17,8 +17,9 @@ from rightfit.decide import Contender
 from rightfit.delivery import prove
 from rightfit.errors import UsageError
 from rightfit.package import LoadedModel, load, verify, write
-from rightfit.package.probe import probe, size_mib
+from rightfit.package.probe import probe
 from rightfit.records import Candidate, Dataset, Limit, LimitCheck, Step, asdict, frozen, revive
+from rightfit.resources.measure import size_mib
 
 PAYS = 0.95  # of the latency or of the size before: less is not worth another model
 CALIBRATE = 256  # rows at most that are set aside for calibrating, and not measured on

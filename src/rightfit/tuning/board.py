@@ -225,15 +225,23 @@ class Board:
         return value if self.metric.greater_is_better else -value
 
 
+SURE = 4.0  # corrected standard errors, beyond which a lead on few folds is no luck
+
+
 def leader_of(board: Board) -> Entry | None:
-    """Best ranked entry still in the race among those with at least half of the folds that anyone has."""
+    """Best ranked entry still in the race among those with at least half of the folds that anyone has.
+
+    One with fewer folds leads when it is ahead of that one beyond doubt on the folds they share: what is slow is not
+    left behind by what is quick.
+    """
     inside = {key: entry for key, entry in board.entries().items() if key not in board.out}
     families = {key: len(entry.folds) for key, entry in inside.items() if key != board.baseline}
     most = max(families.values(), default=0)
-    for key, entry in inside.items():
-        if key == board.baseline or 2 * len(entry.folds) >= most:
-            return entry
-    return None
+    further = next((e for k, e in inside.items() if k == board.baseline or 2 * len(e.folds) >= most), None)
+    if further is None:
+        return None
+    least = board.rank(further)
+    return next((e for e in inside.values() if board.rank(e) > least and difference(e, further)[1] > SURE), further)
 
 
 SWEEPS = 20  # of backfitting; the cells are few
