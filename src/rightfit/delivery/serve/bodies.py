@@ -1,4 +1,4 @@
-"""Bodies of requests to records: JSON, forms with files, the four forms of MLflow, CSV, tensors of the open protocol."""
+"""Bodies of requests to records: JSON, forms with files, MLflow's four forms, CSV, tensors of the open protocol."""
 
 from __future__ import annotations
 

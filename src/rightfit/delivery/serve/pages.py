@@ -73,7 +73,7 @@ def _field(column: Any, file: bool) -> dict[str, Any]:
 
 def openapi(served: Served, name: str) -> dict[str, Any]:
     """The interface as OpenAPI 3.1, with the record's schema."""
-    from rightfit import __version__
+    from importlib.metadata import version
 
     record = {"type": "object", "required": list(served.names), "additionalProperties": True,
               "properties": {c.name: _field(c, c.name in served.media) for c in served.features}}
@@ -124,7 +124,7 @@ def openapi(served: Served, name: str) -> dict[str, Any]:
     error = {"type": "object", "required": ["error"], "properties": {
         "error": {"type": "string"}, "detail": {"type": "array", "items": fault}}}
     return {"openapi": "3.1.0", "info": {"title": f"rightfit: {name}", "version": served.version[:12],
-                                         "description": f"Served by rightfit {__version__}."},
+                                         "description": f"Served by rightfit {version('rightfit')}."},
             "paths": paths, "security": [{}, {"token": []}],
             "components": {"schemas": {"Record": record, "Error": error},
                            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}}}

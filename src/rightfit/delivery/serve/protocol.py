@@ -40,9 +40,9 @@ def routes(server: Server, reply: Callable[..., Response]) -> dict[str, tuple[st
         return reply({"ready": server.ready}, 200 if server.ready else 503)
 
     async def about(request: Request) -> Response:
-        from rightfit import __version__
+        from importlib.metadata import version
 
-        return reply({"name": "rightfit", "version": __version__, "extensions": []})
+        return reply({"name": "rightfit", "version": version("rightfit"), "extensions": []})
 
     async def model(request: Request) -> Response:
         return reply(metadata(server.engine.served, server.name)) if known(request) else missing(request)

@@ -76,7 +76,7 @@ def run(settings: Settings) -> None:
         from uvicorn.supervisors import Multiprocess
 
         sockets = [_listen(config)]
-        Multiprocess(config, target=uvicorn.Server(config).run, sockets=sockets).run()
+        Multiprocess(config, sockets=sockets).run()
 
 
 def _check_package(settings: Settings) -> None:
