@@ -19,6 +19,7 @@ RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names.split(
 RANK |= dict.fromkeys(("__init__", "__main__", "progress"), RANK["cli"])
 
 HEAVY = frozenset((
+    "fastapi", "starlette", "uvicorn", "prometheus_client", "orjson",
     "pandas", "scipy", "sklearn", "imblearn", "cleanlab", "lightgbm", "xgboost", "catboost", "optuna", "onnx",
     "onnxruntime", "skl2onnx", "onnxmltools", "torch", "safetensors", "polars", "pyarrow", "openpyxl", "sqlalchemy",
     "psycopg", "matplotlib", "PIL", "torchvision", "timm", "transformers", "tokenizers", "peft", "torch_pruning",

@@ -101,6 +101,23 @@ class LoadedModel:
         raw = self.raw(X)
         return self._calibrate(raw) if self._calibrate and len(raw) else raw
 
+    def parse(self, record: Mapping[str, Any]) -> dict[str, Any]:
+        """One raw record as values of the schema's kinds, for `values_of`. Raises DataError."""
+        return self._coerce(record)
+
+    def values_of(self, rows: Sequence[Mapping[str, Any]]) -> Any:
+        """As `values`, for records that `parse` read before: float64 (n, k)."""
+        if not rows:
+            return np.empty((0, len(self.task.classes) or self.task.outputs))
+        one = len(rows) == 1
+        raw = self._scorer.row(rows[0]) if one else self._scorer.rows(rows)
+        raw = np.asarray(raw, np.float64).reshape(len(rows), -1)
+        return self._calibrate(raw) if self._calibrate else raw
+
+    def answer(self, values: Any) -> dict[str, Any]:
+        """What `predict_one` gives, from one row (k,) of `values`."""
+        return self._answer(values.tolist())
+
     def _records(self, records: Sequence[Mapping[str, Any]]) -> Any:
         if not all(isinstance(r, Mapping) for r in records):
             kind = next(type(r).__name__ for r in records if not isinstance(r, Mapping))

@@ -1,0 +1,216 @@
+"""The ASGI application: the server's own routes, those of the Open Inference Protocol, of MLflow and of SageMaker."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rightfit.delivery.serve import bodies, pages, protocol
+from rightfit.delivery.serve.engine import Engine, Full, Late
+from rightfit.delivery.serve.gate import Gate
+from rightfit.delivery.serve.metrics import Metrics
+from rightfit.delivery.serve.served import Invalid, Scored, Served
+from rightfit.delivery.serve.settings import Place, Settings, check, locate, token
+from rightfit.delivery.serve.watch import follow, mark
+from rightfit.errors import DataError, RightfitError, UnknownName, UsageError
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+    from rightfit.delivery.log import Log
+
+Handler = Callable[["Request"], Awaitable["Response"]]
+MAX_REASONS = 50
+
+
+class Server:
+    """What the routes share: the engine, the figures, the log and whether the server is ready."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = check(settings)
+        self.metrics = Metrics()
+        self.place: Place = locate(settings.source)
+        self._mark = mark(self.place.registry) if self.place.registry else None
+        served = Served(self.place.package)
+        self.name = _name(Path(settings.source))
+        self.engine = Engine(served, queue=settings.queue, deadline=settings.deadline,
+                             batch=self.metrics.batch.observe, count=self.metrics.seen)
+        self.log = self._log(served)
+        self.ready = False
+
+    def _log(self, served: Served) -> Log | None:
+        if self.settings.log is None:
+            return None
+        from rightfit.delivery.log import Log
+
+        for name in self.settings.omit:
+            if name not in served.names:
+                raise UnknownName("log_omit", name, served.names)
+        kept = [column.name for column in served.model.schema.columns if column.name not in self.settings.omit]
+        return Log(self.settings.log, kept, sample=self.settings.sample, told=self.metrics.lost.inc)
+
+    @contextlib.asynccontextmanager
+    async def life(self, app: Any) -> AsyncIterator[None]:
+        """Warm-up, then ready; afterwards what waits is answered and the log written."""
+        await asyncio.get_running_loop().run_in_executor(None, self.engine.warm)
+        self.metrics.depth.set(0)
+        following = asyncio.create_task(follow(self.place.registry, self.engine, self._switched, self._mark)) \
+            if self.place.registry else None
+        self.ready = True
+        try:
+            yield
+        finally:
+            self.ready = False
+            if following:
+                following.cancel()
+            await self.engine.close()
+            if self.log:
+                await asyncio.get_running_loop().run_in_executor(None, self.log.close)
+
+    def _switched(self, result: str) -> None:
+        self.metrics.switches.labels(result).inc()
+
+    async def answer(self, request: Request, records: bodies.Records, reasons: int = 0) -> tuple[Served, Scored]:
+        """The answers to records, counted and logged. Raises what the engine raises, and TooMany."""
+        width = len(self.engine.served.names) + 1 if reasons else 1
+        bodies.limited(records, max(1, self.settings.max_rows // width) if reasons else self.settings.max_rows)
+        try:
+            served, scored = await self.engine.submit(records, reasons)
+        finally:
+            self.metrics.depth.set(self.engine.depth)
+        self.metrics.answered(scored.answers)
+        if self.log and records:
+            from rightfit.delivery.log import Entry
+
+            now, request_id = time.time(), request.state.request_id
+            self.log.put([Entry(request_id=request_id, row=at, timestamp=now, version=served.version, input=record,
+                                prediction=one["prediction"], probabilities=one.get("probabilities", {}))
+                          for at, (record, one) in enumerate(zip(records, scored.answers, strict=True))])
+        return served, scored
+
+
+def _name(path: Path) -> str:
+    path = path.resolve()
+    name = path.parent.name if path.name == "package" else path.stem
+    return re.sub(r"[^A-Za-z0-9_.-]", "-", name)[:80] or "model"
+
+
+def reply(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """A value as JSON; NaN and infinities become null."""
+    import orjson
+    from starlette.responses import Response
+
+    body = orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS)
+    return Response(body, status, dict(headers or {}), "application/json")
+
+
+def guarded(server: Server, handler: Handler) -> Handler:
+    """A handler whose errors on purpose become answers: 400, 413, 422, 429, 503."""
+    async def run(request: Request) -> Response:
+        try:
+            return await handler(request)
+        except Invalid as error:
+            return reply({"error": str(error), "detail": error.faults}, 422)
+        except bodies.TooMany as error:
+            server.metrics.shed.labels("rows").inc()
+            return reply({"error": str(error)}, 413)
+        except Full as error:
+            server.metrics.shed.labels("queue").inc()
+            return reply({"error": str(error)}, 429, {"Retry-After": str(error.after)})
+        except Late as error:
+            server.metrics.shed.labels("deadline").inc()
+            return reply({"error": str(error)}, 503, {"Retry-After": "1"})
+        except DataError as error:
+            return reply({"error": str(error), "detail": []}, 422)
+        except UsageError as error:
+            return reply({"error": str(error)}, 400)
+        except RightfitError as error:
+            return reply({"error": str(error)}, 503)
+    return run
+
+
+def _reasons(request: Request) -> int:
+    asked = request.query_params.get("reasons", "0")
+    if not asked.isascii() or not asked.isdigit() or len(asked) > 4 or int(asked) > MAX_REASONS:
+        raise UsageError(f"reasons must be a whole number from 0 to {MAX_REASONS}; got reasons={asked[:20]!r}.")
+    return int(asked)
+
+
+def _kind(request: Request) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def routes(server: Server) -> dict[str, tuple[str, Handler]]:
+    """The server's own routes: {path: (method, handler)}."""
+    from starlette.responses import HTMLResponse, Response
+
+    async def predict(request: Request) -> Response:
+        reasons = _reasons(request)
+        single = False
+        if _kind(request) in ("multipart/form-data", "application/x-www-form-urlencoded"):
+            records = await bodies.form(request, server.engine.served.media)
+            single = len(records) == 1
+        else:
+            value = bodies.parsed(await request.body())
+            records, single = bodies.records(value), isinstance(value, dict)
+        served, scored = await server.answer(request, records, reasons)
+        task = served.model.task
+        answers = [{"label" if task.classifies else "value": one["prediction"],
+                    **({"probabilities": one["probabilities"]} if "probabilities" in one else {}),
+                    **({"threshold": served.threshold} if task.classifies else {}),
+                    **({"reasons": scored.reasons[at]} if reasons else {})} for at, one in enumerate(scored.answers)]
+        identity = {"model_version": served.version, "request_id": request.state.request_id}
+        return reply({**answers[0], **identity} if single else {"predictions": answers, **identity})
+
+    async def figures(request: Request) -> Response:
+        server.metrics.depth.set(server.engine.depth)
+        text, kind = server.metrics.text()
+        return Response(text, media_type=kind)
+
+    async def schema(request: Request) -> Response:
+        return reply(pages.form_schema(server.engine.served, server.name))
+
+    async def openapi(request: Request) -> Response:
+        return reply(pages.openapi(server.engine.served, server.name))
+
+    async def home(request: Request) -> Response:
+        return HTMLResponse(pages.home(), headers=pages.policy(pages.script()))
+
+    async def docs(request: Request) -> Response:
+        found = pages.docs(pages.openapi(server.engine.served, server.name))
+        return HTMLResponse(found, headers=pages.policy(None))
+
+    return {"/predict": ("POST", predict), "/metrics": ("GET", figures), "/schema": ("GET", schema),
+            "/openapi.json": ("GET", openapi), "/docs": ("GET", docs), "/": ("GET", home)}
+
+
+def create(settings: Settings) -> Any:
+    """The application of a server. Raises UsageError, PackageError."""
+    from fastapi import FastAPI
+    from starlette.exceptions import HTTPException
+
+    server = Server(settings)
+    app = FastAPI(title=f"rightfit: {server.name}", docs_url=None, redoc_url=None, openapi_url=None,
+                  lifespan=server.life)
+    known = routes(server) | protocol.routes(server, reply)
+    for path, (method, handler) in known.items():
+        app.add_route(path, guarded(server, handler), methods=[method], include_in_schema=False)
+
+    async def lost(request: Request, error: Exception) -> Response:
+        status = error.status_code if isinstance(error, HTTPException) else 500
+        sentence = f"a route of /docs must be asked for; got {request.method} {request.url.path[:100]}." \
+            if status in (404, 405) else "the server failed; its own log says why."
+        return reply({"error": sentence}, status, getattr(error, "headers", None))
+
+    app.add_exception_handler(HTTPException, lost)
+    app.add_exception_handler(Exception, lost)
+    app.add_middleware(Gate, secret=token(settings), max_body=settings.max_body, metrics=server.metrics,
+                       routes=frozenset(path for path in known if "{" not in path))
+    app.state.server = server
+    return app

@@ -1,0 +1,187 @@
+"""The queue between requests and the model: bounded, with deadlines, in batches that form by themselves under load.
+
+What waits while a batch is scored makes up the next one, so that a lone request never waits for company. A new model
+takes over between two batches.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+from rightfit.delivery.serve.served import Invalid, Record, Scored, Served
+from rightfit.errors import RightfitError
+
+INLINE_S = 0.002
+BATCH_ROWS = 64
+
+
+class Full(RightfitError):
+    """The queue is full; `after` is how many seconds to wait."""
+
+    def __init__(self, waiting: int, after: int = 1) -> None:
+        super().__init__(f"the server takes no more than its queue holds; got waiting={waiting}, ask again after "
+                         f"{after} s.")
+        self.after = after
+
+
+class Late(RightfitError):
+    """A request's deadline passed before it was answered."""
+
+
+@dataclass(slots=True)
+class Job:
+    """A request in the queue, with the future that its answer goes to; `end` in seconds of the monotonic clock."""
+
+    records: Sequence[Record]
+    reasons: int
+    end: float
+    future: asyncio.Future[tuple[Served, Scored]]
+    rows: list[dict[str, Any]] = field(default_factory=list)
+
+
+class Engine:
+    """Scores jobs one batch at a time. `watch(batch rows)` and `count(seen)` are told what happens."""
+
+    def __init__(self, served: Served, *, queue: int, deadline: float,
+                 batch: Callable[[int], None] = lambda rows: None,
+                 count: Callable[[Mapping[tuple[str, str], int]], None] = lambda seen: None) -> None:
+        self.served, self._queue, self._deadline = served, queue, deadline
+        self._batch, self._count = batch, count
+        self._waiting: deque[Job] = deque()
+        self._busy = False
+        self._pool = ThreadPoolExecutor(1, "rightfit-score")
+        self._row_s = INLINE_S
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def depth(self) -> int:
+        """Requests that wait."""
+        return len(self._waiting)
+
+    def warm(self) -> None:
+        """Score the package's sample before the first request."""
+        self._row_s = self.served.warm()
+
+    async def switch(self, served: Served) -> None:
+        """Let another, warmed model answer from the next batch on."""
+        loop = asyncio.get_running_loop()
+        row_s = await loop.run_in_executor(None, served.warm)
+        self.served, self._row_s = served, row_s
+
+    async def submit(self, records: Sequence[Record], reasons: int = 0) -> tuple[Served, Scored]:
+        """The answers, and the model that gave them. Raises Full, Late, Invalid, DataError."""
+        if len(self._waiting) >= self._queue:
+            raise Full(len(self._waiting))
+        loop = asyncio.get_running_loop()
+        job = Job(records, reasons, time.monotonic() + self._deadline, loop.create_future())
+        self._waiting.append(job)
+        if not self._busy:
+            self._busy = True
+            loop.call_soon(self._turn)
+        timer = loop.call_later(self._deadline, self._expire, job)
+        try:
+            return await job.future
+        finally:
+            timer.cancel()
+
+    def _expire(self, job: Job) -> None:
+        if not job.future.done():
+            job.future.set_exception(Late(f"a request must be answered within its deadline; got deadline="
+                                          f"{self._deadline} s passed, ask for fewer rows or later."))
+
+    def _take(self) -> list[Job]:
+        jobs: list[Job] = []
+        rows, now = 0, time.monotonic()
+        while self._waiting:
+            job = self._waiting[0]
+            if job.future.done() or job.end < now:
+                self._expire(job)
+            elif jobs and (rows + len(job.records) > BATCH_ROWS or job.reasons):
+                break
+            else:
+                jobs.append(job)
+                rows += len(job.records)
+                if job.reasons:
+                    self._waiting.popleft()
+                    break
+            self._waiting.popleft()
+        return jobs
+
+    def _turn(self) -> None:
+        jobs = self._take()
+        if not jobs:
+            self._busy = False
+            return
+        each = len(self.served.names) + 2
+        rows = sum(len(job.records) * (each if job.reasons else 1) for job in jobs)
+        if rows * self._row_s <= INLINE_S:
+            self._settle(jobs, self.served, _work(self.served, jobs))
+        else:
+            task = asyncio.get_running_loop().create_task(self._aside(jobs))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _aside(self, jobs: list[Job]) -> None:
+        served = self.served
+        done = await asyncio.get_running_loop().run_in_executor(self._pool, _work, served, jobs)
+        self._settle(jobs, served, done)
+
+    def _settle(self, jobs: list[Job], served: Served,
+                done: tuple[list[Scored | Exception], Counter[tuple[str, str]]]) -> None:
+        found, seen = done
+        self._batch(sum(len(job.records) for job in jobs))
+        if seen:
+            self._count(seen)
+        for job, one in zip(jobs, found, strict=True):
+            if job.future.done():
+                continue
+            if isinstance(one, Exception):
+                job.future.set_exception(one)
+            else:
+                job.future.set_result((served, one))
+        # Other handlers get their turn between two batches.
+        asyncio.get_running_loop().call_soon(self._turn)
+
+    async def close(self) -> None:
+        """Finish what waits, then stop."""
+        while self._busy:
+            await asyncio.sleep(0.005)
+        self._pool.shutdown(wait=True)
+
+
+def _work(served: Served, jobs: Sequence[Job]) -> tuple[list[Scored | Exception], Counter[tuple[str, str]]]:
+    """Each job's answers, or what is wrong with it; whatever one job does, the others get theirs."""
+    seen: Counter[tuple[str, str]] = Counter()
+    found: list[Scored | Exception | None] = [None] * len(jobs)
+    for at, job in enumerate(jobs):
+        try:
+            job.rows = served.parse(job.records, seen)
+        except Invalid as error:
+            found[at] = error
+    good = [at for at, one in enumerate(found) if one is None]
+    together = [at for at in good if not jobs[at].reasons]
+    if len(together) > 1:
+        try:
+            rows = [row for at in together for row in jobs[at].rows]
+            whole = served.score(rows, rows)
+        except Exception:  # one by one below, so that only the job that is to blame fails
+            together = []
+        else:
+            start = 0
+            for at in together:
+                end = start + len(jobs[at].rows)
+                found[at] = Scored(values=whole.values[start:end], answers=whole.answers[start:end])
+                start = end
+    for at in good:
+        if found[at] is None:
+            try:
+                found[at] = served.score(jobs[at].rows, jobs[at].records, jobs[at].reasons)
+            except Exception as error:  # a DataError becomes 422, all else 500; the server goes on
+                found[at] = error
+    return [one for one in found if one is not None], seen

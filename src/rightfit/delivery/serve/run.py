@@ -1,0 +1,107 @@
+"""Starting and stopping: one process, or several that are started again when they end."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from typing import Any
+
+from rightfit.delivery.serve.metrics import SHARED
+from rightfit.delivery.serve.settings import Settings, check, from_json, locate, to_json
+from rightfit.errors import Unavailable, UsageError
+
+VARIABLE = "RIGHTFIT_SERVE"
+NEEDED = ("fastapi", "uvicorn", "prometheus_client", "orjson", "multipart")
+
+
+def application() -> Any:
+    """The application of a worker, from the settings that its parent left in the environment."""
+    from rightfit.delivery.serve.app import create
+
+    return create(from_json(os.environ[VARIABLE]))
+
+
+@contextlib.contextmanager
+def _shared(several: bool) -> Iterator[None]:
+    """The folder in which several workers add up their figures."""
+    folder = tempfile.mkdtemp(prefix="rightfit-metrics-") if several else None
+    if folder:
+        os.environ[SHARED] = folder
+    try:
+        yield
+    finally:
+        if folder:
+            os.environ.pop(SHARED, None)
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _needs() -> None:
+    from importlib.util import find_spec
+
+    lacking = [name for name in NEEDED if find_spec(name) is None]
+    if lacking:
+        raise Unavailable(f"serving needs the extra `serve`; got no {lacking[0]}, install it with "
+                          '`pip install "rightfit[serve]"`.')
+
+
+def run(settings: Settings) -> None:
+    """Serve until SIGTERM or Ctrl-C; requests that were accepted are answered first.
+
+    Raises UsageError, PackageError before anything listens.
+    """
+    _needs()
+    import uvicorn
+
+    check(settings)
+    locate(settings.source)
+    common: dict[str, Any] = {
+        "host": settings.host, "port": settings.port, "access_log": False, "log_level": "info",
+        "timeout_graceful_shutdown": int(settings.drain), "backlog": 2048, "server_header": False,
+        "date_header": False}
+    with _shared(settings.workers > 1):
+        if settings.workers == 1:
+            from rightfit.delivery.serve.app import create
+
+            config = uvicorn.Config(create(settings), **common)
+            _listen(config)
+            uvicorn.Server(config).run()
+            return
+        _check_package(settings)
+        os.environ[VARIABLE] = to_json(settings)
+        config = uvicorn.Config("rightfit.delivery.serve.run:application", factory=True, workers=settings.workers,
+                                **common)
+        from uvicorn.supervisors import Multiprocess
+
+        sockets = [_listen(config)]
+        Multiprocess(config, sockets=sockets).run()
+
+
+def _check_package(settings: Settings) -> None:
+    """What is wrong with a package is said once, not by every worker again and again."""
+    from rightfit.delivery.serve.served import Served
+
+    Served(locate(settings.source).package)
+
+
+def _listen(config: Any) -> Any:
+    """The bound socket of several workers, or proof that one worker may bind. Raises UsageError."""
+    import socket
+
+    family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
+    found = socket.socket(family)
+    try:
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        found.bind((config.host, config.port))
+    except OSError as error:
+        found.close()
+        raise UsageError(f"the server must be able to listen; got host={config.host!r}, port={config.port} and "
+                         f"{error.strerror!r}, choose another port.") from None
+    if config.workers == 1:
+        found.close()
+    else:
+        found.set_inheritable(True)
+        print(f"Listening on http://{config.host}:{found.getsockname()[1]}", flush=True)
+    return found
