@@ -1,0 +1,1 @@
+"""Two-sample tests of a window against the reference: one file, one SPEC (`DriftTest`), found by the registry."""
