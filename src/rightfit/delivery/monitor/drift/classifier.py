@@ -28,8 +28,8 @@ def run(reference: Any, window: Any, rng: Any) -> tuple[float, float]:
     fold = np.concatenate([rng.permutation(len(side)) % 2 for side in sides])
     found, areas = [], []
     for k in (0, 1):
-        model = HistGradientBoostingClassifier(max_iter=TREES, max_leaf_nodes=8, class_weight="balanced",
-                                               early_stopping=False, random_state=0)
+        model = HistGradientBoostingClassifier(max_iter=TREES, max_leaf_nodes=8, early_stopping=False,
+                                               random_state=0)
         said = model.fit(X[fold != k], y[fold != k]).decision_function(X[fold == k])
         new, old = said[y[fold == k] == 1], said[y[fold == k] == 0]
         test = stats.mannwhitneyu(new, old, alternative="greater", method="asymptotic")
@@ -44,7 +44,7 @@ def _fewer(X: Any, rng: Any) -> Any:
 
     if min(X.shape) <= COLUMNS:
         return X
-    return PCA(COLUMNS, svd_solver="randomized", random_state=int(rng.integers(2**31))).fit_transform(X)
+    return PCA(COLUMNS, random_state=int(rng.integers(2**31))).fit_transform(X)
 
 
 SPEC = DriftTest(name="classifier", on="vectors", figure_only=False, run=run, unit="2 AUC - 1",
