@@ -11,6 +11,7 @@ weights.
 
 from rightfit.testing._audit import check_audit
 from rightfit.testing._case import table
+from rightfit.testing._drift import check_drift_test
 from rightfit.testing._family import check_family
 
-__all__ = ["check_audit", "check_family", "table"]
+__all__ = ["check_audit", "check_drift_test", "check_family", "table"]

@@ -9,7 +9,7 @@ import numpy as np
 from rightfit.delivery.monitor.drift import _permutation
 from rightfit.delivery.monitor.drift._spec import DriftTest
 
-ROWS, FEWEST, COLUMNS, TREES = 4000, 20, 64, 30
+ROWS, FEWEST, COLUMNS, TREES, LEAVES = 4000, 20, 64, 20, 4
 
 
 def run(reference: Any, window: Any, rng: Any) -> tuple[float, float]:
@@ -28,7 +28,7 @@ def run(reference: Any, window: Any, rng: Any) -> tuple[float, float]:
     fold = np.concatenate([rng.permutation(len(side)) % 2 for side in sides])
     found, areas = [], []
     for k in (0, 1):
-        model = HistGradientBoostingClassifier(max_iter=TREES, max_leaf_nodes=8, early_stopping=False,
+        model = HistGradientBoostingClassifier(max_iter=TREES, max_leaf_nodes=LEAVES, early_stopping=False,
                                                random_state=0)
         said = model.fit(X[fold != k], y[fold != k]).decision_function(X[fold == k])
         new, old = said[y[fold == k] == 1], said[y[fold == k] == 0]
