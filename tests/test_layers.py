@@ -24,7 +24,7 @@ HEAVY = frozenset((
     "onnxruntime", "skl2onnx", "onnxmltools", "torch", "safetensors", "polars", "pyarrow", "openpyxl", "sqlalchemy",
     "psycopg", "matplotlib", "PIL", "torchvision", "timm", "transformers", "tokenizers", "peft", "torch_pruning",
     "tensorflow", "keras", "tf2onnx", "jinja2", "rich", "typer", "psutil", "joblib", "threadpoolctl",
-    "cryptography"))
+    "cryptography", "river"))
 # The command line is made of the one, the scikit-learn face of the other; both are loaded when they are asked for.
 ALLOWED = {"cli": frozenset(("typer",)), "estimators": frozenset(("sklearn",))}
 NUMPY_FREE = frozenset(("errors", "units", "records", "registry", "cli", "__init__", "__main__"))
