@@ -12,7 +12,7 @@ from rightfit.delivery.monitor.drift._spec import DriftTest
 Named = tuple[str, Callable[[], None]]
 Draw = Callable[[Any, int, float], Any]
 LEVELS, SURE, SHIFT, POWER_ROWS, POWER = (0.05, 0.01), 0.999, 0.25, 2000, 0.95
-REPEATS = {"number": 100, "category": 100, "vectors": 20}
+REPEATS = {"number": 80, "category": 100, "vectors": 20}
 TRIES = {"number": 6, "category": 20, "vectors": 6}
 COLUMNS = 5
 SIZES = ((200, 500), (500, 200), (40, 30))
