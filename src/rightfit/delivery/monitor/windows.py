@@ -52,7 +52,8 @@ def falls(correct: Iterable[float], detector: Detector = "adwin") -> tuple[int, 
     """The places in a stream (1 right, 0 wrong, or scores in [0, 1]; oldest first) where its mean was seen to fall.
 
     adwin: Bifet & Gavalda 2007, delta 0.002, false alarms bounded. page_hinkley: Page 1954, tolerance 0.02, threshold
-    40, once in some 200,000 values at worst. Seen at the first value after which the fall is sure, not where it began; then starts anew.
+    40, a false alarm in some 200,000 values at worst. Seen at the first value after which the fall is sure, not where
+    it began; then starts anew.
     Raises DataError for a value outside [0, 1], UsageError for another detector, Unavailable without `river`.
 
     >>> falls([], "cusum")

@@ -1,0 +1,112 @@
+"""False alarms, power and speed of the drift monitor, with Evidently and NannyML beside it.
+
+    python benchmarks/drift.py                      writes benchmarks/results/drift.csv in some minutes
+    python benchmarks/drift.py --peers evidently nannyml        also in environments of their own, made by uv
+
+Windows of 50 independent features (normal, heavy-tailed, tied, categorical with rare values) that do not drift: the
+share of windows in which any feature alarms. Then one feature of them shifted by 0.25 sd, 2,000 rows: the share in
+which that one alarms. Then 400 columns of 20,000 rows against as many. Each window has a fresh reference of 10,000
+rows. Peers are called as they come: an alarm is a column that they call drifted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import drift_peer
+from common import HERE, RESULTS, proportion, show, write_csv
+
+SIZES, FEATURES, LIMIT = (300, 1000, 5000, 20_000), 50, 2.0
+NEEDS = {"evidently": ("evidently", "pandas<3"), "nannyml": ("nannyml", "pandas<3", "statsmodels")}
+QUIET = {"NML_DISABLE_USAGE_LOGGING": "1", "DO_NOT_TRACK": "1"}
+
+
+def look(reference: Any, window: Any) -> set[str]:
+    """The features that rightfit's monitor alarms on: the one place that calls it."""
+    from rightfit.delivery.monitor.compare import compare
+
+    return {feature.name for feature in compare(reference, window, {}).features if feature.alarm}
+
+
+def ours(given: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """Every figure of rightfit."""
+    lines = drift_peer.trials(look, given.sizes, FEATURES, given.windows, given.seconds, given.seed)
+    yield from ({"tool": "rightfit", **line} for line in lines)
+    yield {"tool": "rightfit", "limit": LIMIT, **drift_peer.speed(look, given.columns, given.rows, 3, given.seed)}
+
+
+def peer(name: str, given: argparse.Namespace) -> list[dict[str, Any]]:
+    """Every figure of a peer in an environment of its own; one line with the reason where it cannot be had."""
+    with tempfile.TemporaryDirectory() as folder:
+        python = Path(folder) / "bin" / "python"
+        try:
+            for command in (["uv", "venv", "-q", "--clear", folder],
+                            ["uv", "pip", "install", "-q", "-p", str(python), *NEEDS[name]]):
+                subprocess.run(command, check=True, capture_output=True, text=True, timeout=given.install_seconds)
+            version = subprocess.run([python, "-c", f"import importlib.metadata as m; print(m.version({name!r}))"],
+                                     check=True, capture_output=True, text=True).stdout.strip()
+            shown = subprocess.run([python, HERE / "drift_peer.py", name, "--sizes", *map(str, given.sizes),
+                                    "--windows", str(given.peer_windows), "--seconds", str(given.peer_seconds),
+                                    "--columns", str(given.columns), "--rows", str(given.rows),
+                                    "--seed", str(given.seed)], check=True, capture_output=True, text=True,
+                                   env={**os.environ, **QUIET}, timeout=given.run_seconds).stdout
+        except (OSError, subprocess.SubprocessError) as error:
+            said = (getattr(error, "stderr", None) or str(error)).strip().splitlines()[-1]
+            return [{"tool": name, "what": "skipped", "reason": said[:200]}]
+    return [{"tool": name, "tool_version": version, **json.loads(line)} for line in shown.splitlines()
+            if line.startswith("{")]
+
+
+def summary(found: list[dict[str, Any]]) -> list[str]:
+    """One sentence for each figure."""
+    said = []
+    for line in found:
+        if line["what"] == "skipped":
+            said.append(f"{line['tool']}: skipped, {line['reason']}")
+        elif line["what"] == "time":
+            said.append(f"{line['tool']}: {line['features']} columns of {line['rows']} rows in "
+                        f"{line['seconds']:.2f} s")
+        else:
+            share = proportion(int(line["hits"]), int(line["windows"]))
+            said.append(f"{line['tool']}: {line['what']} at {line['rows']} rows in {share}")
+    return said
+
+
+def main() -> None:
+    """Measure, print, write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--peers", nargs="*", choices=NEEDS, default=[])
+    parser.add_argument("--sizes", type=int, nargs="+", default=list(SIZES))
+    parser.add_argument("--windows", type=int, default=400, help="of each size, without drift and with")
+    parser.add_argument("--seconds", type=float, default=40.0, help="at most for each figure of rightfit")
+    parser.add_argument("--peer-windows", type=int, default=100)
+    parser.add_argument("--peer-seconds", type=float, default=20.0, help="at most for each figure of a peer")
+    parser.add_argument("--install-seconds", type=float, default=180.0)
+    parser.add_argument("--run-seconds", type=float, default=900.0, help="at most for all figures of a peer")
+    parser.add_argument("--columns", type=int, default=400)
+    parser.add_argument("--rows", type=int, default=20_000)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    given = parser.parse_args()
+    found = []
+    for line in ours(given):
+        found.append({**line, "seed": given.seed})
+        show(found[-1])
+    for name in given.peers:
+        for line in peer(name, given):
+            found.append({**line, "seed": given.seed})
+            show(found[-1])
+    names = dict.fromkeys(("tool", "tool_version", *(k for line in found for k in line)))
+    path = write_csv("drift", [{k: line.get(k, "") for k in names} for line in found], given.out)
+    print("\n".join([*summary(found), f"written: {path.name}"]))
+
+
+if __name__ == "__main__":
+    main()
