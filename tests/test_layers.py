@@ -37,7 +37,8 @@ OTHER_MEANINGS = {"report": frozenset(("text",)), "metrics": frozenset(("text",)
 
 PLUGIN_FOLDERS = ("data.checks", "data.treatments", "data.modalities", "data.readers", "data.column_kinds",
                   "tuning.compress", "models", "package.runtimes",
-                  "package.cores", "report.messages", "delivery.export", "delivery.monitor.drift", "cli")
+                  "package.cores", "report.messages", "delivery.export", "delivery.monitor.drift",
+                  "delivery.monitor.views", "cli")
 
 
 @dataclass(frozen=True)

@@ -66,6 +66,7 @@ def run(question: Question, folder: Path, clock: Clock, pool: Any, *, overwrite:
     """Chapters 3 to 6: race, decide, deliver, report; everything of the run lies in `folder`."""
     from rightfit.data.audit import SLOW
     from rightfit.delivery import deliver, target, verdict
+    from rightfit.delivery.monitor import keep
     from rightfit.report import html
     from rightfit.resources.machine import available_mib
     from rightfit.store import Store
@@ -106,6 +107,7 @@ def run(question: Question, folder: Path, clock: Clock, pool: Any, *, overwrite:
         decision = verdict.verdict(question, racing, delivery, bench, interrupted)
         if aim is not None:
             decision = target.told(decision, bench, aim, delivery)
+        decision = keep.reference_of(decision, question, delivery, bench)
         watch("reporting", {"left": clock.left()})
         html.write(decision, folder, language=str(need.options.get("language", "en")))
         if not interrupted:

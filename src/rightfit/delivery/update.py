@@ -105,7 +105,18 @@ def update(path: str | Path, data: Any, *, out: str | Path | None = None, time_c
         found = _challenged(model, part, held, tuple(reasons), tuple(ways), best)
         if found.status == "kept":
             return _kept(path, registry, found, print_)
+        _watched(model, part, held)
         return _promoted(path, registry, part, out, found, print_)
+
+
+def _watched(model: LoadedModel, part: Path, held: Dataset) -> None:
+    """The rows of the challenge become the new reference, where the champion was watched against one."""
+    from rightfit.delivery.monitor import keep, reference
+
+    if (model.path / reference.NAME).is_file():
+        known = reference.read(model.path, model.schema).importance
+        pred = delivered(load(part), held)[0]
+        reference.attach(part, held.X, held.y, pred, known, most=keep.room(model.task.limits, part))
 
 
 def labelled(model: LoadedModel, data: Any, time_column: str | None = None) -> tuple[Dataset, str]:

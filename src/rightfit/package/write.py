@@ -181,15 +181,30 @@ def write(model: Model, folder: str | Path, *, task: Task, schema: Schema, rule:
 
 def restamp(folder: str | Path, *, rule: Rule) -> None:
     """Give a package another decision rule; the model's files stay as they are. Raises PackageError."""
+    amend(folder, {"package.json": {**load(folder).info, "rule": asdict(rule)}})
+
+
+def amend(folder: str | Path, files: Mapping[str, Any]) -> None:
+    """Add or replace JSON files {name: value} of a package, which stays whole meanwhile. Raises PackageError."""
     folder = Path(folder)
     load(folder)
     with _beside(folder) as part:
         shutil.copytree(folder, part, dirs_exist_ok=True)
-        info = json.loads((part / "package.json").read_text(encoding="utf-8"))
-        _write_json(part / "package.json", {**info, "rule": asdict(rule)})
+        for name, value in files.items():
+            path = part / verify.canonical(name)
+            if name == "package.json":
+                _write_json(path, value)
+            else:
+                path.write_bytes(dense(value))
         _write_manifest(part)
+        (part / verify.SIGNATURE).unlink(missing_ok=True)  # it no longer fits
         load(part)
         _put(part, folder)
+
+
+def dense(value: Any) -> bytes:
+    """JSON without blanks."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=_plain).encode()
 
 
 def install(source: str | Path, folder: str | Path) -> None:

@@ -1,47 +1,120 @@
-"""Columns of a window against a reference: KS or chi-square, Benjamini-Hochberg, an effect floor, a minimum window."""
+"""What is seen of a window against the reference: a test per column, Benjamini-Hochberg, an effect floor, k of n."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from rightfit.delivery.monitor.records import FeatureDrift, Monitoring
+from rightfit import registry
+from rightfit.delivery.monitor.records import FeatureDrift
+from rightfit.records import frozen
 
-MINIMUM, FLOOR, LEVEL = 100, 0.05, 0.05
-
-
-def _test(reference: Any, window: Any, numeric: bool) -> tuple[str, float, float]:
-    """The name of the test, p, and the effect in [0, 1]: KS distance, or total variation of the frequencies."""
-    import pandas as pd
-    from scipy import stats
-
-    one, other = reference.dropna(), window.dropna()
-    if one.empty or other.empty:
-        return "none", 1.0, 0.0
-    if numeric:
-        found = stats.ks_2samp(one.to_numpy(float), other.to_numpy(float), method="asymp")
-        return "ks", float(found.pvalue), float(found.statistic)
-    counts = pd.concat([one.value_counts(), other.value_counts()], axis=1).fillna(0).to_numpy(float).T
-    if counts.shape[1] < 2:
-        return "chi_square", 1.0, 0.0
-    shares = counts / counts.sum(axis=1, keepdims=True)
-    return "chi_square", float(stats.chi2_contingency(counts).pvalue), float(np.abs(shares[0] - shares[1]).sum() / 2)
+TESTS = "rightfit.delivery.monitor.drift"
+LEVEL = 0.05
+MISSING = ": missing"
+_DEFAULT = {"number": "ks", "category": "chi_square", "vectors": "mmd"}
 
 
-def compare(reference: Any, window: Any, importance: Mapping[str, float]) -> Monitoring:
-    """Two coerced frames with the same columns; numeric ones float64. No persistence over windows.
+@frozen
+class Rules:
+    """When a window alarms: rows at least, effect at least, and in `k` of the last `n` windows.
 
-    A feature alarms when its adjusted p is at most 0.05 and its effect at least 0.05; below 100 rows nothing does.
+    tests: {number, category or vectors: name of a drift test}, where another than the default is wanted.
+    """
+
+    minimum: int = 100
+    floor: float = 0.05
+    k: int = 1
+    n: int = 1
+    tests: Mapping[str, str] | None = None
+
+
+@frozen
+class Past:
+    """One earlier window: p as they were tested, and which features were significant."""
+
+    p: Mapping[str, float]
+    significant: tuple[str, ...]
+
+
+def kind(values: Any) -> str:
+    """number, category or vectors, by the array."""
+    return "category" if values.dtype == object else "vectors" if values.ndim == 2 else "number"
+
+
+def compare(reference: Mapping[str, Any], window: Mapping[str, Any], *, importance: Mapping[str, float] | None = None,
+            past: Sequence[Past] = (), rules: Rules | None = None, seed: int = 0,
+            ) -> tuple[tuple[FeatureDrift, ...], Past]:
+    """The columns of both sides tested, and what the next windows must know of this one; as `reference.see` gives them.
+
+    p are adjusted over all tests of this window and of the n - 1 before it (Benjamini & Hochberg 1995). Significant:
+    adjusted p at most 0.05 and effect at least the floor. A column with gaps has a test of its share of gaps too.
     """
     from scipy import stats
 
-    enough = min(len(reference), len(window)) >= MINIMUM
-    names = [str(name) for name in reference.columns]
-    found = [_test(reference[n], window[n], reference[n].dtype.kind == "f") for n in names] if enough else []
-    adjusted = stats.false_discovery_control([p for _, p, _ in found]) if found else []
-    features = tuple(FeatureDrift(name=n, test=t, p=float(p), effect=e, importance=float(importance.get(n, 0.0)),
-                                  alarm=bool(p <= LEVEL and e >= FLOOR))
-                     for n, (t, _, e), p in zip(names, found, adjusted, strict=False))
-    return Monitoring(alarm=any(f.alarm for f in features), enough=enough, features=features)
+    rules, importance = rules or Rules(), importance or {}
+    before = list(past)[len(past) - (rules.n - 1):] if rules.n > 1 else []
+    found: list[tuple[str, str, float, float, str]] = []
+    for place, name in enumerate(n for n in reference if n in window):
+        found += _tested(name, reference[name], window[name], rules, np.random.default_rng([seed, place]))
+    raw = [p for _, _, p, _, _ in found]
+    every = raw + [p for one in before for p in one.p.values()]
+    adjusted = stats.false_discovery_control(every)[:len(raw)] if raw else []
+    features = []
+    for (name, test, _, effect, shift), p in zip(found, adjusted, strict=True):
+        significant = bool(p <= LEVEL and effect >= rules.floor)
+        times = significant + sum(name in one.significant for one in before)
+        features.append(FeatureDrift(name=name, test=test, p=float(p), effect=effect, shift=shift,
+                                     importance=float(importance.get(name.removesuffix(MISSING), 0.0)),
+                                     significant=significant, alarm=significant and times >= rules.k))
+    features.sort(key=lambda f: (not f.alarm, not f.significant, -f.effect * (f.importance or 1e-9), f.p))
+    now = Past(p={name: float(p) for (name, *_), p in zip(found, raw, strict=True)},
+               significant=tuple(f.name for f in features if f.significant))
+    return tuple(features), now
+
+
+def _tested(name: str, one: Any, other: Any, rules: Rules, rng: Any) -> list[tuple[str, str, float, float, str]]:
+    on = kind(one)
+    gaps = [_gaps(side) for side in (one, other)]
+    found = []
+    if any(g.any() for g in gaps):
+        test = registry.plugin(TESTS, "chi_square", "drift test")
+        p, effect = test.run(*(g.astype(int) for g in gaps), rng)
+        found.append((name + MISSING, test.name, float(p), float(effect),
+                      f"{gaps[0].mean():.1%} -> {gaps[1].mean():.1%} missing"))
+    one, other = (side[~g] for side, g in zip((one, other), gaps, strict=True))
+    if len(one) and len(other):
+        test = registry.plugin(TESTS, (rules.tests or {}).get(on) or _DEFAULT[on], "drift test")
+        p, effect = test.run(*((side.astype(np.float32) if on == "vectors" else side) for side in (one, other)), rng)
+        if p is not None:
+            found.append((name, test.name, float(p), float(effect), shift(one, other)))
+    return found
+
+
+def _gaps(values: Any) -> Any:
+    """Bool (n,): missing."""
+    if values.dtype == object:
+        return np.array([value is None for value in values], bool)
+    gone = np.isnan(values)
+    return gone.any(axis=1) if gone.ndim == 2 else gone
+
+
+def shift(one: Any, other: Any) -> str:
+    """What changed most, for people.
+
+    >>> shift(np.array([1.0, 2, 3]), np.array([2.0, 3, 4]))
+    'median 2 -> 3, middle 80 % 1.2..2.8 -> 2.2..3.8'
+    """
+    if kind(one) == "vectors":
+        return ""
+    if kind(one) == "number":
+        (a, b, c), (d, e, f) = (np.quantile(side, [0.1, 0.5, 0.9]) for side in (one, other))
+        return f"median {b:.4g} -> {e:.4g}, middle 80 % {a:.4g}..{c:.4g} -> {d:.4g}..{f:.4g}"
+    shares = []
+    for side in (one, other):
+        names, counts = np.unique(side.astype(str), return_counts=True)
+        shares.append(dict(zip(names.tolist(), (counts / len(side)).tolist(), strict=True)))
+    most = sorted(set(shares[0]) | set(shares[1]), key=lambda v: -abs(shares[1].get(v, 0.0) - shares[0].get(v, 0.0)))
+    return ", ".join(f"{v} {shares[0].get(v, 0.0):.1%} -> {shares[1].get(v, 0.0):.1%}" for v in most[:3])

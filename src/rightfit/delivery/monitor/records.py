@@ -7,14 +7,19 @@ from rightfit.records import Finding, frozen
 
 @frozen
 class FeatureDrift:
-    """One test of one feature: p in [0, 1] or None for a figure only; importance in the package's own units."""
+    """One test of one feature: p in [0, 1] adjusted over features and windows; importance in the metric's units.
+
+    significant: in this window; alarm: in k of the last n windows. shift: what changed, for people.
+    """
 
     name: str
     test: str
-    p: float | None
+    p: float
     effect: float
-    importance: float
-    alarm: bool
+    importance: float = 0.0
+    significant: bool = False
+    alarm: bool = False
+    shift: str = ""
 
 
 @frozen
@@ -30,11 +35,19 @@ class Performance:
 
 @frozen
 class Monitoring:
-    """One window against the reference; `enough` is False below the minimum window, where nothing alarms."""
+    """One window against the reference; `enough` is False below the minimum window, where nothing alarms.
+
+    estimated: without labels; realised: on `labelled` rows; expected: on the reference. lost: which of the two is
+    significantly worse than expected.
+    """
 
     alarm: bool
     enough: bool
+    rows: int = 0
     features: tuple[FeatureDrift, ...] = ()
+    expected: Performance | None = None
     estimated: Performance | None = None
     realised: Performance | None = None
+    labelled: int = 0
+    lost: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = ()

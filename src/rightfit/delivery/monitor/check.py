@@ -1,0 +1,184 @@
+"""One look at a window: what drifted, what the model is worth there, and whether that is a reason to act (issue 6)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rightfit.delivery.monitor import estimate, reference
+from rightfit.delivery.monitor.compare import Past, Rules, compare
+from rightfit.delivery.monitor.records import Monitoring, Performance
+from rightfit.errors import DataError, UsageError
+from rightfit.package import LoadedModel, load, verify
+from rightfit.records import Finding, Need, frozen
+
+ONE_SIDED = 1.645
+OUTSIDE = 0.01  # of a window: below that, values beyond the reference are no finding
+
+
+@frozen
+class Window:
+    """Rows of one window. X: coerced, of the columns that are there; pred, codes: as delivered; y: labels or None.
+
+    labelled: positions (m,) of the rows that have a label; y (m,).
+    """
+
+    X: Any
+    pred: Any
+    codes: Any
+    y: Any = None
+    labelled: Any = None
+
+    def __len__(self) -> int:
+        return len(self.pred)
+
+
+def monitor(package: str | Path, data: Any, labels: Any = None, *, key: str | None = None, past: Sequence[Past] = (),
+            rules: Rules | None = None) -> Monitoring:
+    """A window of new rows (a source or a frame) against the reference in the package.
+
+    labels: a source or frame of `key` and the target for some of the rows; or the rows hold the target themselves.
+    past: what `look` returned for earlier windows. Raises DataError, UsageError, PackageError.
+    """
+    return look(package, data, labels, key=key, past=past, rules=rules)[0]
+
+
+def look(package: str | Path, data: Any, labels: Any = None, *, key: str | None = None, past: Sequence[Past] = (),
+         rules: Rules | None = None) -> tuple[Monitoring, Past]:
+    """As `monitor`, with what later looks must know of this one."""
+    rules = rules or Rules()
+    with verify.opened(package) as folder:
+        model = load(folder)
+        sketch = reference.read(folder, model.schema)
+        window = _window(model, data, labels, key)
+        if len(window) < rules.minimum:
+            short = Monitoring(alarm=False, enough=False, rows=len(window), expected=_expected(model, sketch))
+            return short, Past(p={}, significant=())
+        one, other = dict(sketch.seen), reference.see(window.X, model.schema, set(window.X.columns))
+        delivered = _said(model, sketch.pred, _codes(model, sketch.pred), sketch.y)
+        now = _said(model, window.pred, window.codes, window.y)
+        features, kept = compare({**one, **delivered}, {**other, **now}, importance=sketch.importance, past=past,
+                                 rules=rules)
+        expected = _expected(model, sketch)
+        guess = _estimated(model, sketch, window, other, expected)
+        real = _realised(model, window)
+        lost = tuple(name for name, found in (("estimated", guess), ("realised", real))
+                     if found is not None and expected is not None and worse(model, found, expected))
+        return Monitoring(alarm=bool(lost) or any(f.alarm for f in features), enough=True, rows=len(window),
+                          features=features, expected=expected, estimated=guess, realised=real, lost=lost,
+                          labelled=0 if window.y is None else len(window.y),
+                          findings=tuple(_outside(sketch.seen, other))), kept
+
+
+def _window(model: LoadedModel, data: Any, labels: Any, key: str | None) -> Window:
+    from rightfit.data.assemble import assemble, target_present
+    from rightfit.data.schema import coerce
+    from rightfit.metrics import rules
+
+    frame, target = _frame(model, data), list(model.task.target)
+    if not len(frame):
+        raise DataError("a window must hold rows; got rows=0, wait for more.")
+    if (labels is None) != (key is None):
+        raise UsageError(f"labels come with the column that says whose they are; got labels and key={key!r}, give "
+                         "both.")
+    if labels is not None and key is not None:
+        some = _frame(model, labels)
+        estimate.join(frame, some, key)
+        lacking = [name for name in target if name not in some.columns]
+        if lacking:
+            raise DataError(f"labels must hold the target; got no column={lacking[0]!r}, add it.")
+        frame = frame.drop(columns=[n for n in target if n in frame.columns]).merge(some[[key, *target]], on=key,
+                                                                                  how="left")
+    X = coerce(frame, model.schema)
+    pred, codes = rules.apply(model.raw_of_coerced(X), model.task, model.rule)
+    pred = pred[:, 0] if codes is None and pred.shape[1] == 1 else pred
+    if not all(name in frame.columns for name in target):
+        return Window(X=X, pred=pred, codes=codes)
+    at = np.flatnonzero(target_present(frame, model.task, model.schema))
+    if not len(at):
+        return Window(X=X, pred=pred, codes=codes)
+    y = assemble(frame.iloc[at].reset_index(drop=True), model.schema, model.task).y
+    return Window(X=X, pred=pred, codes=codes, y=y, labelled=at)
+
+
+def _frame(model: LoadedModel, data: Any) -> Any:
+    from rightfit.data.table import pick
+
+    if hasattr(data, "iloc"):
+        return data.reset_index(drop=True)
+    need = Need(modality=model.task.modality, target=model.task.target[0] if len(model.task.target) == 1 else None)
+    return pick(data, need).read(data, need).frame
+
+
+def _codes(model: LoadedModel, pred: Any) -> Any:
+    from rightfit.metrics.base import labels
+
+    return labels(pred, model.task, model.rule) if model.task.classifies else None
+
+
+def _said(model: LoadedModel, pred: Any, codes: Any, y: Any) -> dict[str, Any]:
+    """Predictions, confidences and labels as columns of their own."""
+    found: dict[str, Any] = {}
+    if codes is not None and codes.ndim == 1:
+        names = np.array(model.task.classes, object)
+        found = {"(prediction)": names[codes], "(confidence)": pred.max(axis=1)}
+    else:
+        found = {f"(prediction {i + 1})": part for i, part in enumerate(np.asarray(pred).reshape(len(pred), -1).T)}
+    if y is not None and y.ndim == 1:
+        found["(label)"] = np.array(model.task.classes, object)[y.astype(int)] if codes is not None else y.astype(float)
+    return found
+
+
+def _expected(model: LoadedModel, sketch: reference.Sketch) -> Performance | None:
+    return estimate.realised(model.task.metric, sketch.y, sketch.pred, model.task, codes=_codes(model, sketch.pred))
+
+
+def _estimated(model: LoadedModel, sketch: reference.Sketch, window: Window, seen: Any,
+               expected: Performance | None) -> Performance | None:
+    """None for problems and metrics that cannot be estimated without labels."""
+    known = estimate.Reference(task=model.task, y=sketch.y, pred=sketch.pred, rule=model.rule,
+                               X=reference.frame({n: v for n, v in sketch.seen.items() if n in seen}))
+    try:
+        return estimate.estimated(model.task.metric, window.pred, known,
+                                  X=reference.frame({n: v for n, v in seen.items() if n in sketch.seen}))
+    except UsageError:
+        return None
+
+
+def _realised(model: LoadedModel, window: Window) -> Performance | None:
+    if window.y is None or len(window.y) < estimate.FEWEST:
+        return None
+    at = window.labelled
+    return estimate.realised(model.task.metric, window.y, window.pred[at], model.task,
+                             codes=None if window.codes is None else window.codes[at])
+
+
+def worse(model: LoadedModel, found: Performance, expected: Performance) -> bool:
+    """Whether the metric lies below what was expected, one-sided at 5 %."""
+    from rightfit.metrics import base
+
+    sign = 1.0 if base.find(model.task.metric, model.task.problem).greater_is_better else -1.0
+    error = float(np.hypot(found.high - found.low, expected.high - expected.low)) / 3.92
+    return sign * (expected.value - found.value) > ONE_SIDED * max(error, 1e-12)
+
+
+def _outside(one: Any, other: Any) -> list[Finding]:
+    """Values that the reference never had: beyond its range, or categories that are new."""
+    found = []
+    for name in (n for n in one if n in other and one[n].ndim == 1):
+        if one[name].dtype == object:
+            known = set(one[name].tolist())
+            strange = np.array([v is not None and v not in known for v in other[name]])
+            said = "new categories such as " + repr(next((v for v in other[name][strange]), ""))
+        else:
+            low, high = np.nanmin(one[name], initial=np.inf), np.nanmax(one[name], initial=-np.inf)
+            strange = (other[name] < low) | (other[name] > high)
+            said = f"values outside {low:.4g}..{high:.4g}"
+        share = float(strange.mean())
+        if share >= OUTSIDE:
+            found.append(Finding(code="outside_reference", severity="warning", column=name,
+                                 evidence=f"{share:.1%} of the rows have {said}", data={"share": share}))
+    return found

@@ -1,0 +1,195 @@
+"""Monitoring: the reference in a package, drift and its absence, performance with and without labels, the command."""
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from rightfit.data.assemble import assemble
+from rightfit.data.schema import infer
+from rightfit.delivery.monitor import check, history, keep, reference
+from rightfit.delivery.monitor.compare import Past, Rules, compare
+from rightfit.delivery.update import delivered
+from rightfit.errors import DataError, PackageError, UsageError
+from rightfit.package import load, write
+from rightfit.records import Candidate, Limit, Need, Rule, Task
+from rightfit.tuning import trial
+
+
+def rows(n, seed=0, shift=0.0, flip=False):
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n, 3)) + [shift, 0, 0]
+    y = X @ [1.5, -1, 0.5] * (-1 if flip else 1) + 0.5 * rng.normal(size=n) > 0
+    return pd.DataFrame({"id": [f"r{i}" for i in range(n)], "a": X[:, 0], "b": X[:, 1], "c": X[:, 2],
+                         "k": rng.choice(["x", "y", "z"], n), "y": np.where(y, "yes", "no")})
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory):
+    frame = rows(1600)
+    schema, _ = infer(frame.drop(columns="id"), Need(target="y"))
+    task = Task(modality="tabular", problem="binary", target=("y",), metric="accuracy", classes=("no", "yes"),
+                rows=1600)
+    data, candidate = assemble(frame, schema, task), Candidate(family="linear", params={})
+    model = trial.fit(candidate, data.take(np.arange(800)), task, seed=0, deadline=float("inf"))
+    folder = tmp_path_factory.mktemp("made") / "package"
+    write.write(model, folder, task=task, schema=schema, rule=Rule(threshold=(0.5,)), candidate=candidate, sample=frame)
+    held = data.take(np.arange(800, 1600))
+    kept = reference.attach(folder, held.X, held.y, delivered(load(folder), held)[0], {"a": 0.3, "b": 0.2})
+    assert kept == 800
+    return folder
+
+
+def test_the_same_world_is_quiet_and_a_shifted_one_names_the_column(package):
+    quiet = check.monitor(package, rows(1000, seed=1).drop(columns="y"))
+    assert quiet.enough and not quiet.alarm and not quiet.realised and quiet.estimated.low < quiet.expected.value
+    moved = check.monitor(package, rows(1000, seed=2, shift=0.5).drop(columns="y"))
+    assert moved.alarm and moved.features[0].name == "a" and moved.features[0].importance == 0.3
+    assert moved.features[0].effect > 0.1 and "median" in moved.features[0].shift
+    assert {f.name for f in moved.features if f.significant} <= {"a", "(prediction)", "(confidence)"}
+
+
+def test_labels_show_concept_drift_that_features_do_not(package):
+    found = check.monitor(package, rows(600, seed=3, flip=True))
+    assert found.realised.high < 0.5 < found.expected.low and "realised" in found.lost and found.alarm
+    assert "estimated" not in found.lost and not any(f.significant for f in found.features if f.name in "abck")
+
+
+def test_delayed_labels_are_joined_by_id(package):
+    window = rows(500, seed=4)
+    found = check.monitor(package, window.drop(columns="y"), window[["id", "y"]].iloc[::2], key="id")
+    assert found.labelled == 250 and found.realised.value > 0.8
+    with pytest.raises(DataError, match="unknown id"):
+        check.monitor(package, window.drop(columns="y"), pd.DataFrame({"id": ["zz"], "y": ["no"]}), key="id")
+    with pytest.raises(UsageError, match="give both"):
+        check.monitor(package, window, window)
+
+
+def test_gaps_and_new_categories_are_said(package):
+    window = rows(800, seed=5)
+    window.loc[::3, "b"] = None
+    window.loc[::4, "k"] = "new"
+    found = check.monitor(package, window)
+    by_name = {f.name: f for f in found.features}
+    assert by_name["b: missing"].alarm and by_name["k"].alarm and not by_name["b"].significant
+    assert [f.column for f in found.findings if f.data["share"] > 0.2] == ["k"]
+
+
+def test_few_rows_say_nothing_and_none_is_an_error(package):
+    found = check.monitor(package, rows(99, shift=9))
+    assert not found.enough and not found.alarm and not found.features
+    with pytest.raises(DataError, match="rows=0"):
+        check.monitor(package, rows(5).iloc[:0])
+    with pytest.raises(DataError, match="'c'|c"):
+        check.monitor(package, rows(200).drop(columns="c"))
+
+
+def test_a_package_without_a_reference_says_so(package, tmp_path):
+    write.install(package, tmp_path / "bare")
+    (tmp_path / "bare" / reference.NAME).unlink()
+    write._write_manifest(tmp_path / "bare")
+    with pytest.raises(PackageError, match="reference"):
+        check.monitor(tmp_path / "bare", rows(200))
+    for broken in ({"seen": {}}, {"seen": {"a": [1]}, "y": [0, 1], "pred": [[1, 0]], "importance": {}}, [1]):
+        write.install(package, tmp_path / "odd")
+        (tmp_path / "odd" / reference.NAME).write_text(json.dumps(broken))
+        write._write_manifest(tmp_path / "odd")
+        with pytest.raises(PackageError, match="damaged"):
+            check.monitor(tmp_path / "odd", rows(200))
+
+
+def test_the_reference_keeps_to_the_room_there_is(package, tmp_path):
+    write.install(package, tmp_path / "p")
+    task = load(package).task
+    data = assemble(rows(900, seed=6), load(package).schema, task)
+    pred = delivered(load(package), data)[0]
+    whole = (package / reference.NAME).stat().st_size
+    assert reference.attach(tmp_path / "p", data.X, data.y, pred, {}, most=whole // 2) in range(300, 500)
+    assert (tmp_path / "p" / reference.NAME).stat().st_size <= whole // 2
+    assert reference.attach(tmp_path / "p", data.X, data.y, pred, {}, most=1000) == 0
+    limit = Limit(name="size_mib", limit=keep.size_mib(package) + 0.01, sense="at_most")
+    assert keep.room((limit,), package) < 0.01 * 2**20 < keep.room((), package) == reference.BYTES
+
+
+def test_texts_and_pictures_are_seen_as_vectors(tmp_path):
+    from PIL import Image
+
+    from rightfit.delivery.monitor.views import image, text
+
+    english, chinese = pd.Series(["the cat sat on the mat"] * 150), pd.Series(["今天天气很好"] * 150)
+    one = text.see(pd.concat([english, pd.Series(["a dog ran home"] * 150)], ignore_index=True))
+    features, _ = compare({"t": one}, {"t": text.see(chinese)})
+    assert features[0].test == "mmd" and features[0].alarm and one.shape == (300, 36)
+    assert np.isnan(text.see(pd.Series([None], dtype=object))).all()
+    paths = []
+    for level in (0, 255):
+        Image.new("RGB", (40, 30), (level, 0, 0)).save(tmp_path / f"{level}.png")
+        paths.append(str(tmp_path / f"{level}.png"))
+    seen = image.see(pd.Series([*paths, None], dtype=object))
+    assert seen.shape == (3, 52) and np.isnan(seen[2]).all() and seen[0].max() == 0 and seen[1].max() == 1
+
+
+def test_alarms_wait_for_k_of_n_windows():
+    rng = np.random.default_rng(0)
+    one, other = {"a": rng.normal(size=1000)}, {"a": rng.normal(1, 1, 500)}
+    rules = Rules(k=2, n=3)
+    features, now = compare(one, other, rules=rules)
+    assert features[0].significant and not features[0].alarm
+    features, _ = compare(one, other, past=[now, Past(p={"a": 0.5}, significant=())], rules=rules)
+    assert features[0].alarm
+    quiet = Past(p={"a": 0.5}, significant=())
+    features, _ = compare(one, other, past=[now, quiet, quiet], rules=rules)
+    assert not features[0].alarm
+
+
+def call(arguments, capsys):
+    from rightfit.cli import main
+
+    with pytest.raises(SystemExit) as stop:
+        main([str(a) for a in arguments])
+    out = capsys.readouterr()
+    return stop.value.code or 0, out.out, out.err
+
+
+def test_the_command_alarms_remembers_and_posts(package, tmp_path, capsys):
+    rows(600, seed=7, shift=1).to_csv(tmp_path / "moved.csv", index=False)
+    rows(600, seed=8).to_csv(tmp_path / "same.csv", index=False)
+    got = []
+
+    class Hook(BaseHTTPRequestHandler):
+        def do_POST(self):
+            got.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_):
+            return None
+
+    server = HTTPServer(("127.0.0.1", 0), Hook)
+    thread = threading.Thread(target=server.handle_request)
+    thread.start()
+    code, out, _ = call(["monitor", package, "--data", tmp_path / "moved.csv", "--history", tmp_path / "h.jsonl",
+                         "--webhook", f"http://127.0.0.1:{server.server_port}/"], capsys)
+    thread.join(10)
+    server.server_close()
+    assert code == 5 and out.startswith("ALARM") and "a: ks" in out and got and got[0]["alarm"]
+    code, out, _ = call(["monitor", package, "--data", tmp_path / "same.csv", "--history", tmp_path / "h.jsonl",
+                         "--persist", "2/3", "--json"], capsys)
+    assert code == 0 and not json.loads(out)["alarm"]
+    assert len(history.read(tmp_path / "h.jsonl")) == 2
+    with (tmp_path / "h.jsonl").open("a") as file:
+        file.write('{"p": {"tor')
+    assert len(history.read(tmp_path / "h.jsonl")) == 2
+
+
+@pytest.mark.parametrize("wrong", [[], ["--data", "x.csv", "--log", "y"], ["--data", "x.csv", "--persist", "3/2"],
+                                   ["--data", "x.csv", "--persist", "2/3"], ["--data", "absent.csv"],
+                                   ["--data", "x.csv", "--test", "number=psi"], ["--data", "x.csv", "--floor", "2"],
+                                   ["--log", "absent"], ["--data", "x.csv", "--mail", "absent.toml"],
+                                   ["--data", "x.csv", "--every", "never"]])
+def test_wrong_questions_get_one_sentence(package, wrong, capsys):
+    code, out, err = call(["monitor", package, *wrong], capsys)
+    assert (code, out) == (2, "") and err.startswith("rightfit: ") and err.count("\n") == 1
