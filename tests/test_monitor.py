@@ -83,7 +83,7 @@ def test_few_rows_say_nothing_and_none_is_an_error(package):
     assert not found.enough and not found.alarm and not found.features
     with pytest.raises(DataError, match="rows=0"):
         check.monitor(package, rows(5).iloc[:0])
-    with pytest.raises(DataError, match="'c'|c"):
+    with pytest.raises(DataError, match="c"):
         check.monitor(package, rows(200).drop(columns="c"))
 
 
@@ -145,16 +145,19 @@ def test_alarms_wait_for_k_of_n_windows():
     assert not features[0].alarm
 
 
-def call(arguments, capsys):
+def call(arguments, capsys, monkeypatch):
+    import sys
+
     from rightfit.cli import main
 
+    monkeypatch.setattr(sys, "argv", ["rightfit", *map(str, arguments)])
     with pytest.raises(SystemExit) as stop:
-        main([str(a) for a in arguments])
+        main()
     out = capsys.readouterr()
     return stop.value.code or 0, out.out, out.err
 
 
-def test_the_command_alarms_remembers_and_posts(package, tmp_path, capsys):
+def test_the_command_alarms_remembers_and_posts(package, tmp_path, capsys, monkeypatch):
     rows(600, seed=7, shift=1).to_csv(tmp_path / "moved.csv", index=False)
     rows(600, seed=8).to_csv(tmp_path / "same.csv", index=False)
     got = []
@@ -172,12 +175,12 @@ def test_the_command_alarms_remembers_and_posts(package, tmp_path, capsys):
     thread = threading.Thread(target=server.handle_request)
     thread.start()
     code, out, _ = call(["monitor", package, "--data", tmp_path / "moved.csv", "--history", tmp_path / "h.jsonl",
-                         "--webhook", f"http://127.0.0.1:{server.server_port}/"], capsys)
+                         "--webhook", f"http://127.0.0.1:{server.server_port}/"], capsys, monkeypatch)
     thread.join(10)
     server.server_close()
     assert code == 5 and out.startswith("ALARM") and "a: ks" in out and got and got[0]["alarm"]
     code, out, _ = call(["monitor", package, "--data", tmp_path / "same.csv", "--history", tmp_path / "h.jsonl",
-                         "--persist", "2/3", "--json"], capsys)
+                         "--persist", "2/3", "--json"], capsys, monkeypatch)
     assert code == 0 and not json.loads(out)["alarm"]
     assert len(history.read(tmp_path / "h.jsonl")) == 2
     with (tmp_path / "h.jsonl").open("a") as file:
@@ -190,6 +193,6 @@ def test_the_command_alarms_remembers_and_posts(package, tmp_path, capsys):
                                    ["--data", "x.csv", "--test", "number=psi"], ["--data", "x.csv", "--floor", "2"],
                                    ["--log", "absent"], ["--data", "x.csv", "--mail", "absent.toml"],
                                    ["--data", "x.csv", "--every", "never"]])
-def test_wrong_questions_get_one_sentence(package, wrong, capsys):
-    code, out, err = call(["monitor", package, *wrong], capsys)
+def test_wrong_questions_get_one_sentence(package, wrong, capsys, monkeypatch):
+    code, out, err = call(["monitor", package, *wrong], capsys, monkeypatch)
     assert (code, out) == (2, "") and err.startswith("rightfit: ") and err.count("\n") == 1

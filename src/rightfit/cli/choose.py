@@ -74,6 +74,8 @@ def choose(
     licences: Annotated[Text, typer.Option(help="Only families under these licences")] = None,
     language: Annotated[Text, typer.Option(help="Language of the report: en or zh_CN")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Start the run folder anew")] = False,
+    no_reference: Annotated[bool, typer.Option("--no-reference", help="Keep no rows in the package to monitor by")]
+    = False,
     as_json: Json = False,
 ) -> None:
     """Choose, prove and deliver the model for a table, pictures or texts."""
@@ -97,7 +99,7 @@ def choose(
         kinds=_kinds(kind), families=several(family), search=search,
         folds=folds, proposals=proposals, seed=seed, workers=workers,
         licences=several(licences), weights=tuple(weights or ()), bring=tuple(bring or ()),
-        options={"language": language_of(language), "command": _command()})
+        options={"language": language_of(language), "command": _command(), "reference": not no_reference})
     asked = _with_file(need, asked, context)
     for name, known in (("search", get_args(Search)), ("problem", get_args(Problem))):
         if asked[name] is not None and asked[name] not in known:

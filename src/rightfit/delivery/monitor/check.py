@@ -50,7 +50,7 @@ def look(package: str | Path, data: Any, labels: Any = None, *, key: str | None 
          rules: Rules | None = None) -> tuple[Monitoring, Past]:
     """As `monitor`, with what later looks must know of this one."""
     rules = rules or Rules()
-    with verify.opened(package) as folder:
+    with verify.opened(Path(package)) as folder:
         model = load(folder)
         sketch = reference.read(folder, model.schema)
         window = _window(model, data, labels, key)

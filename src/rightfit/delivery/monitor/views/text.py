@@ -27,7 +27,7 @@ def see(values: Any) -> Any:
 
 
 def _share(text: str, holds: Any) -> float:
-    return sum(map(holds, text)) / max(len(text), 1)
+    return float(sum(map(holds, text))) / max(len(text), 1)
 
 
 SPEC = View(name="text", kinds=("text",), on="vectors", test="mmd", see=see)
