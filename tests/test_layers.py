@@ -38,7 +38,7 @@ OTHER_MEANINGS = {"report": frozenset(("text",)), "metrics": frozenset(("text",)
 PLUGIN_FOLDERS = ("data.checks", "data.treatments", "data.modalities", "data.readers", "data.column_kinds",
                   "tuning.compress", "models", "package.runtimes",
                   "package.cores", "report.messages", "delivery.export", "delivery.monitor.drift",
-                  "delivery.monitor.views", "cli")
+                  "data.views", "cli")
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from rightfit.tuning import trial
 
 def rows(n, seed=0, shift=0.0, flip=False):
     rng = np.random.default_rng(seed)
-    X = rng.normal(size=(n, 3)) + [shift, 0, 0]
+    X = [*rng.normal(size=(n, 3)), shift, 0, 0]
     y = X @ [1.5, -1, 0.5] * (-1 if flip else 1) + 0.5 * rng.normal(size=n) > 0
     return pd.DataFrame({"id": [f"r{i}" for i in range(n)], "a": X[:, 0], "b": X[:, 1], "c": X[:, 2],
                          "k": rng.choice(["x", "y", "z"], n), "y": np.where(y, "yes", "no")})
@@ -117,7 +117,7 @@ def test_the_reference_keeps_to_the_room_there_is(package, tmp_path):
 def test_texts_and_pictures_are_seen_as_vectors(tmp_path):
     from PIL import Image
 
-    from rightfit.delivery.monitor.views import image, text
+    from rightfit.data.views import image, text
 
     english, chinese = pd.Series(["the cat sat on the mat"] * 150), pd.Series(["今天天气很好"] * 150)
     one = text.see(pd.concat([english, pd.Series(["a dog ran home"] * 150)], ignore_index=True))

@@ -17,7 +17,7 @@ from rightfit.errors import DataError, PackageError
 from rightfit.package import verify, write
 from rightfit.records import Schema, frozen
 
-NAME, VIEWS = "reference.json", "rightfit.delivery.monitor.views"
+NAME, VIEWS = "reference.json", "rightfit.data.views"
 ROWS, FEWEST, BYTES = 5000, 300, 2**20
 
 

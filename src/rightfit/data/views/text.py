@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from rightfit.delivery.monitor.views._spec import View
+from rightfit.data.views._spec import View
 
 WIDTH, BUCKETS, CHARACTERS = 32, 2**12, 2000
 

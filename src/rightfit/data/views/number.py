@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from rightfit.delivery.monitor.views._spec import View
+from rightfit.data.views._spec import View
 
 
 def see(values: Any) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from rightfit.data._media import decode
-from rightfit.delivery.monitor.views._spec import View
+from rightfit.data.views._spec import View
 
 SIZE, FINE = 4, 32
 
