@@ -21,7 +21,7 @@ from rightfit.tuning import trial
 
 def rows(n, seed=0, shift=0.0, flip=False):
     rng = np.random.default_rng(seed)
-    X = [*rng.normal(size=(n, 3)), shift, 0, 0]
+    X = rng.normal(size=(n, 3)) + np.array([shift, 0, 0])
     y = X @ [1.5, -1, 0.5] * (-1 if flip else 1) + 0.5 * rng.normal(size=n) > 0
     return pd.DataFrame({"id": [f"r{i}" for i in range(n)], "a": X[:, 0], "b": X[:, 1], "c": X[:, 2],
                          "k": rng.choice(["x", "y", "z"], n), "y": np.where(y, "yes", "no")})

@@ -42,7 +42,7 @@ def _records(package: str, data: str | None) -> list[dict[str, Any]] | None:
     if rows is None:
         from rightfit.data.table import pick
 
-        frame = predict._read(model, data)[0].iloc[:ROWS]
+        frame = predict.rows(model, data)[0].iloc[:ROWS]
         need = Need(modality=model.task.modality)
         rows = pick(data, need).portable(frame.astype(object).to_dict("records"))
     return [dict(row) for row in rows[:ROWS]]

@@ -85,13 +85,13 @@ class Written:
 _Named = tuple[list[str] | None, tuple[Finding, ...]]
 
 
-def _read(model: LoadedModel, source: str | Path) -> tuple[Any, _Named]:
+def rows(model: LoadedModel, source: str | Path) -> tuple[Any, _Named]:
     """The raw rows of any source, read as the training data were; their names where they are files, and findings."""
     from rightfit.data import readers
     from rightfit.data.table import pick
 
     numbered = all(column.name.isdigit() for column in model.schema.features)
-    kinds = _added(model)
+    kinds = added(model)
     need = Need(modality=model.task.modality, options={} if numbered else {"header": True}, kinds=kinds)
     if not kinds and readers.find(source) is not None:
         frame = readers.read(source, need)[0]
@@ -101,7 +101,7 @@ def _read(model: LoadedModel, source: str | Path) -> tuple[Any, _Named]:
     return table.frame, (table.origin.get("paths"), tuple(table.findings))
 
 
-def _added(model: LoadedModel) -> dict[str, str]:
+def added(model: LoadedModel) -> dict[str, str]:
     """Features of kinds that a modality adds: only it knows what their raw values refer to."""
     from rightfit.registry import plugins
 
@@ -110,14 +110,14 @@ def _added(model: LoadedModel) -> dict[str, str]:
 
 
 def _values(model: LoadedModel, source: str | Path) -> tuple[Any, _Named]:
-    plain = "://" not in str(source) and not _added(model)
-    rows = light(Path(source), {column.name for column in model.schema.features}) if plain else None
-    if rows is not None:
+    plain = "://" not in str(source) and not added(model)
+    found = light(Path(source), {column.name for column in model.schema.features}) if plain else None
+    if found is not None:
         try:
-            return model.values(rows), (None, ())
+            return model.values(found), (None, ())
         except DataError:
             pass  # the full reader says in which row
-    frame, named = _read(model, source)
+    frame, named = rows(model, source)
     return model.values(frame), named
 
 

@@ -105,12 +105,15 @@ def _window(model: LoadedModel, data: Any, labels: Any, key: str | None) -> Wind
 
 
 def _frame(model: LoadedModel, data: Any) -> Any:
-    from rightfit.data.table import pick
+    """The raw rows of a source, read as the training data were; a frame as it is."""
+    from rightfit.data import readers
+    from rightfit.delivery import predict
 
     if hasattr(data, "iloc"):
         return data.reset_index(drop=True)
-    need = Need(modality=model.task.modality, target=model.task.target[0] if len(model.task.target) == 1 else None)
-    return pick(data, need).read(data, need).frame
+    if readers.find(data) is not None and not predict.added(model):
+        return readers.read(data, Need(modality=model.task.modality, options={"header": True}))[0]
+    return predict.rows(model, data)[0]
 
 
 def _codes(model: LoadedModel, pred: Any) -> Any:

@@ -14,6 +14,7 @@ from rightfit.records import frozen
 TESTS = "rightfit.delivery.monitor.drift"
 LEVEL = 0.05
 MISSING = ": missing"
+COARSER = 2  # for what is made of predictions: those of the reference come from models of some of the rows
 _DEFAULT = {"number": "ks", "category": "chi_square", "vectors": "mmd"}
 
 
@@ -64,7 +65,7 @@ def compare(reference: Mapping[str, Any], window: Mapping[str, Any], *, importan
     adjusted = stats.false_discovery_control(every)[:len(raw)] if raw else []
     features = []
     for (name, test, _, effect, shift), p in zip(found, adjusted, strict=True):
-        significant = bool(p <= LEVEL and effect >= rules.floor)
+        significant = bool(p <= LEVEL and effect >= rules.floor * (COARSER if name.startswith("(") else 1))
         times = significant + sum(name in one.significant for one in before)
         features.append(FeatureDrift(name=name, test=test, p=float(p), effect=effect, shift=shift,
                                      importance=float(importance.get(name.removesuffix(MISSING), 0.0)),
