@@ -21,9 +21,13 @@ from pathlib import Path
 from typing import Any
 
 import drift_peer
+import numpy as np
 from common import HERE, RESULTS, proportion, show, write_csv
 
-SIZES, FEATURES, LIMIT = (300, 1000, 5000, 20_000), 50, 2.0
+from rightfit.delivery.monitor import windows
+from rightfit.registry import plugins
+
+SIZES, FEATURES, LIMIT, LEVEL = (300, 1000, 5000, 20_000), 50, 2.0, 0.05
 NEEDS = {"evidently": ("evidently", "pandas<3"), "nannyml": ("nannyml", "pandas<3", "statsmodels")}
 QUIET = {"NML_DISABLE_USAGE_LOGGING": "1", "DO_NOT_TRACK": "1"}
 
@@ -35,11 +39,21 @@ def look(reference: Any, window: Any) -> set[str]:
     return {feature.name for feature in compare(reference, window, {}).features if feature.alarm}
 
 
+def bare(reference: Any, window: Any) -> set[str]:
+    """The tests and the adjustment alone, without the effect floor: what the size rests on."""
+    tests, rng = plugins("rightfit.delivery.monitor.drift"), np.random.default_rng(0)
+    names = [("ks" if reference[n].dtype.kind == "f" else "chi_square", n) for n in reference.columns]
+    p = [tests[test].run(reference[n].to_numpy(), window[n].to_numpy(), rng)[0] for test, n in names]
+    return {n for (_, n), adjusted in zip(names, windows.adjust(p), strict=True) if adjusted <= LEVEL}
+
+
 def ours(given: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """Every figure of rightfit."""
-    lines = drift_peer.trials(look, given.sizes, FEATURES, given.windows, given.seconds, given.seed)
-    yield from ({"tool": "rightfit", **line} for line in lines)
-    yield {"tool": "rightfit", "limit": LIMIT, **drift_peer.speed(look, given.columns, given.rows, 3, given.seed)}
+    for tool, alarms in (("rightfit", look), ("rightfit without the floor", bare)):
+        lines = drift_peer.trials(alarms, given.sizes, FEATURES, given.windows, given.seconds, given.seed)
+        yield from ({"tool": tool, **line} for line in lines)
+        timed = drift_peer.speed(alarms, given.columns, given.rows, 3, given.seed)
+        yield {"tool": tool, "limit": LIMIT, **timed}
 
 
 def peer(name: str, given: argparse.Namespace) -> list[dict[str, Any]]:
