@@ -24,7 +24,7 @@ import drift_peer
 import numpy as np
 from common import HERE, RESULTS, proportion, show, write_csv
 
-from rightfit.delivery.monitor import windows
+from rightfit.delivery.monitor import compare, windows
 from rightfit.registry import plugins
 
 SIZES, FEATURES, LIMIT, LEVEL = (300, 1000, 5000, 20_000), 50, 2.0, 0.05
@@ -34,9 +34,13 @@ QUIET = {"NML_DISABLE_USAGE_LOGGING": "1", "DO_NOT_TRACK": "1"}
 
 def look(reference: Any, window: Any) -> set[str]:
     """The features that rightfit's monitor alarms on: the one place that calls it."""
-    from rightfit.delivery.monitor.compare import compare
+    one, other = ({name: seen(side[name]) for name in side.columns} for side in (reference, window))
+    return {feature.name for feature in compare.compare(one, other)[0] if feature.alarm}
 
-    return {feature.name for feature in compare(reference, window, {}).features if feature.alarm}
+
+def seen(column: Any) -> Any:
+    """A column as `reference.see` gives it to the monitor."""
+    return column.to_numpy(float) if column.dtype.kind == "f" else column.to_numpy(object)
 
 
 def bare(reference: Any, window: Any) -> set[str]:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from rightfit import registry
+from rightfit.delivery.monitor import windows
 from rightfit.delivery.monitor.records import FeatureDrift
 from rightfit.records import frozen
 
@@ -53,8 +54,6 @@ def compare(reference: Mapping[str, Any], window: Mapping[str, Any], *, importan
     p are adjusted over all tests of this window and of the n - 1 before it (Benjamini & Hochberg 1995). Significant:
     adjusted p at most 0.05 and effect at least the floor. A column with gaps has a test of its share of gaps too.
     """
-    from scipy import stats
-
     rules, importance = rules or Rules(), importance or {}
     before = list(past)[len(past) - (rules.n - 1):] if rules.n > 1 else []
     found: list[tuple[str, str, float, float, str]] = []
@@ -62,14 +61,14 @@ def compare(reference: Mapping[str, Any], window: Mapping[str, Any], *, importan
         found += _tested(name, reference[name], window[name], rules, np.random.default_rng([seed, place]))
     raw = [p for _, _, p, _, _ in found]
     every = raw + [p for one in before for p in one.p.values()]
-    adjusted = stats.false_discovery_control(every)[:len(raw)] if raw else []
+    adjusted = windows.adjust(every)[:len(raw)]
     features = []
     for (name, test, _, effect, shift), p in zip(found, adjusted, strict=True):
         significant = bool(p <= LEVEL and effect >= rules.floor * (COARSER if name.startswith("(") else 1))
-        times = significant + sum(name in one.significant for one in before)
+        lasting = windows.persistent([*(name in one.significant for one in before), significant], rules.k, rules.n)
         features.append(FeatureDrift(name=name, test=test, p=float(p), effect=effect, shift=shift,
                                      importance=float(importance.get(name.removesuffix(MISSING), 0.0)),
-                                     significant=significant, alarm=significant and times >= rules.k))
+                                     significant=significant, alarm=significant and lasting))
     features.sort(key=lambda f: (not f.alarm, not f.significant, -f.effect * (f.importance or 1e-9), f.p))
     now = Past(p={name: float(p) for (name, *_), p in zip(found, raw, strict=True)},
                significant=tuple(f.name for f in features if f.significant))
