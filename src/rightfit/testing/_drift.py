@@ -25,8 +25,8 @@ def check_drift_test(spec: DriftTest) -> tuple[Named, ...]:
     Size: over repeated draws without drift (normal, heavy-tailed, tied, few, rare categories; either side larger)
     p <= 0.05 and p <= 0.01 come at most as often as they say. What comes too often with a chance below 5 % is drawn
     anew, six times as much, and fails there with a chance of 1 in 10,000 if the size is right; a p that is small three
-    times as often as it says passes with a chance below 1 % at 5 %, and 2 % at 1 % (vectors: 45 %). Power: 0.25 sd at 2,000 rows a side is seen at 5 % in at least
-    95 % of draws.
+    times as often as it says passes with a chance below 1 % at 5 %, of 2 % at 1 % (vectors, which are dear: 45 %).
+    Power: 0.25 sd at 2,000 rows a side is seen at 5 % in at least 95 % of draws.
     """
     def named(test: Callable[[DriftTest], None]) -> Named:
         return test.__name__.removeprefix("_"), lambda: test(spec)
