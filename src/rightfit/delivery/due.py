@@ -20,19 +20,20 @@ MATTERS = 0.05  # effect x share of all importance, from which a drift is a reas
 
 
 def due(model: LoadedModel, rows: Dataset, held: Dataset, promise: Mapping[str, Any] | None,
-        max_age: str | None = None) -> tuple[float, list[str]]:
-    """(the champion's metric on the newest rows, why an update is due, empty where it is not)."""
+        max_age: str | None = None) -> tuple[float, list[str], bool]:
+    """(the champion's metric on the newest rows, why an update is due or nothing, whether it lost significantly)."""
     from rightfit.metrics import base, interval
 
     task, metric = model.task, base.find(model.task.metric, model.task.problem)
     pred, codes = delivered(model, held)
     value, low, high = interval.bootstrap(held.y, pred, codes, metric, task)
-    reasons = []
+    reasons, lost = [], False
     if promise and promise.get("value") is not None:
         sign = 1.0 if metric.greater_is_better else -1.0
         halves = [(high - low) / 3.92, ((promise.get("high") or 0) - (promise.get("low") or 0)) / 3.92]
         error = float(np.hypot(halves[0], halves[1])) or 1e-12
-        if sign * (float(promise["value"]) - value) > SIGNIFICANT * error:
+        lost = sign * (float(promise["value"]) - value) > SIGNIFICANT * error
+        if lost:
             reasons.append(f"{metric.name} is {value:.4g} on the newest {len(held)} rows, against a promise of "
                            f"{promise['value']:.4g}: a significant loss.")
     broken = [c for c in decide.check(floors(model), scores(model, held, pred, codes)) if not c.met]
@@ -44,7 +45,7 @@ def due(model: LoadedModel, rows: Dataset, held: Dataset, promise: Mapping[str, 
     reasons += drifted(model, held)
     if task.rows and len(rows) >= NEW_LABELS * task.rows:
         reasons.append(f"There are {len(rows)} new labelled rows, against {task.rows} that it was chosen on.")
-    return value, reasons
+    return value, reasons, lost
 
 
 def drifted(model: LoadedModel, rows: Dataset) -> list[str]:

@@ -90,31 +90,34 @@ def update(path: str | Path, data: Any, *, out: str | Path | None = None, terms:
     with verify.opened(current) as folder, tempfile.TemporaryDirectory(prefix="rightfit-update-") as place:
         model = load(folder)
         rows, print_ = labelled(model, data, terms.time_column)
-        cut = len(rows) - min(int(HELD * len(rows)), MOST)
-        learn, held = rows.take(np.arange(cut)), rows.take(np.arange(cut, len(rows)))
+        learn, held = _divided(rows, HELD)
         promise = _promise(path if registry else None, model)
-        value, reasons = reasons_of.due(model, rows, held, promise, terms.max_age)
+        value, reasons, lost = reasons_of.due(model, rows, held, promise, terms.max_age)
         if not reasons and not terms.force:
             found = Updated(status="not due", due=(), metric=model.task.metric, champion=value,
                             why=("No update is due: no significant loss against the promise, no drift that matters, "
                                  "not too old, few new labels.",))
             return _kept(path, registry, found, print_)
-        found, part = _sought(model, learn, held, Path(place), terms)
+        found, part = _sought(model, (learn, held), Path(place), terms, lost)
         found = dataclasses.replace(found, due=tuple(reasons))
         if found.status == "kept" or part is None:
             return _kept(path, registry, found, print_)
         return _promoted(path, registry, part, out, found, print_, _watched(model, part, held))
 
 
-def _sought(model: LoadedModel, learn: Dataset, held: Dataset, place: Path,
-            terms: Terms) -> tuple[Updated, Path | None]:
-    """The cheapest way that suffices challenges the champion; where that comes to nothing, a new choice does."""
+def _sought(model: LoadedModel, sides: tuple[Dataset, Dataset], place: Path, terms: Terms,
+            lost: bool) -> tuple[Updated, Path | None]:
+    """The cheapest way that suffices challenges the champion; where that comes to nothing, a new choice does.
+
+    sides: rows to learn from, and held out; lost: the champion has lost significantly against its promise.
+    """
+    learn, held = sides
     started, known = time.process_time(), ways(model)
     tried = tuple(_tried(model, name, make, learn, place) for name, make in known.items())
-    best, part = _pick(tried), place / "challenger"
+    best, part = _pick(tried, place, _divided(learn, TRIED)[1]), place / "challenger"
     if best is not None:
         known[best.name](learn, part)
-        found = _challenged(model, part, held, best.name)
+        found = _challenged(model, part, held, best.name, lost)
     else:
         every = delivered(model, held)
         said = "Nothing that was retrained did better than the champion on newer rows: it stays."
@@ -122,17 +125,17 @@ def _sought(model: LoadedModel, learn: Dataset, held: Dataset, place: Path,
                         champion=_value(model, held, *every))
     spent = time.process_time() - started
     if found.status == "kept" and terms.anew is not None:
-        found, part, more = _chosen_anew(model, learn, held, place, terms.anew, found)
+        found, part, more = _chosen_anew(model, sides, place, terms.anew, (found, lost))
         spent += more
     return dataclasses.replace(found, ways=tried, seconds=spent), part
 
 
-def _chosen_anew(model: LoadedModel, learn: Dataset, held: Dataset, place: Path, anew: Anew,
-                 before: Updated) -> tuple[Updated, Path, float]:
+def _chosen_anew(model: LoadedModel, sides: tuple[Dataset, Dataset], place: Path, anew: Anew,
+                 so_far: tuple[Updated, bool]) -> tuple[Updated, Path, float]:
     """A whole new choice on the rows that are not held out, under the same limits; CPU time with its workers'."""
     import os
 
-    started, part = os.times(), place / "anew"
+    (learn, held), (before, lost), started, part = sides, so_far, os.times(), place / "anew"
     package = anew(rows_again(learn, model), need_again(model), part)
     ended = os.times()
     spent = sum(getattr(ended, name) - getattr(started, name)
@@ -143,7 +146,7 @@ def _chosen_anew(model: LoadedModel, learn: Dataset, held: Dataset, place: Path,
     if load(package).task.classes != model.task.classes:
         return dataclasses.replace(before, why=(*before.why, "A new choice saw other classes: it cannot follow.")), \
             part, spent
-    found = _challenged(model, package, held, "a new choice")
+    found = _challenged(model, package, held, "a new choice", lost)
     return dataclasses.replace(found, why=(*before.why, *found.why)), package, spent
 
 
@@ -186,11 +189,10 @@ def labelled(model: LoadedModel, data: Any, time_column: str | None = None) -> t
 
 def _tried(model: LoadedModel, name: str, make: Make, learn: Dataset, place: Path) -> Way:
     """One way on the older part of the rows, compared with the champion on their newer part."""
-    cut, started = len(learn) - min(int(TRIED * len(learn)), MOST), time.process_time()
-    newer = learn.take(np.arange(cut, len(learn)))
-    part = place / f"way-{name.replace(' ', '-')}"
+    (older, newer), started = _divided(learn, TRIED), time.process_time()
+    part = _place(place, name)
     try:
-        make(learn.take(np.arange(cut)), part)
+        make(older, part)
         found = _compared(model, load(part), newer)
     except (RightfitError, ValueError, ArithmeticError) as error:
         return Way(name=name, difference=float("nan"), t=float("nan"), seconds=time.process_time() - started,
@@ -221,18 +223,34 @@ def _value(model: LoadedModel, rows: Dataset, pred: Any, codes: Any) -> float:
                          model.task)
 
 
-def _pick(ways: tuple[Way, ...]) -> Way | None:
-    """The first that is within one standard error of the best, which must have gained something."""
-    gained = [way for way in ways if not way.error and way.difference > 0]
+def _pick(tried: tuple[Way, ...], place: Path, newer: Dataset) -> Way | None:
+    """The first way that cannot be told from the best, which must have gained something: less than one standard error
+    of their paired difference apart."""
+    gained = [way for way in tried if not way.error and way.difference > 0]
     if not gained:
         return None
     best = max(gained, key=lambda way: way.difference)
-    error = best.difference / best.t if best.t and np.isfinite(best.t) else 0.0
-    return next(way for way in gained if way.difference >= best.difference - error)
+    top = load(_place(place, best.name))
+    return next(way for way in gained
+                if way is best or _compared(load(_place(place, way.name)), top, newer).t < 1)
 
 
-def _challenged(model: LoadedModel, part: Path, held: Dataset, way: str) -> Updated:
-    """The challenge on held-out rows: one paired test, and every original limit measured again."""
+def _divided(rows: Dataset, share: float) -> tuple[Dataset, Dataset]:
+    """(older, newest): a share of the rows, at most 1,000, is the newest part."""
+    cut = len(rows) - min(int(share * len(rows)), MOST)
+    return rows.take(np.arange(cut)), rows.take(np.arange(cut, len(rows)))
+
+
+def _place(place: Path, name: str) -> Path:
+    return place / f"way-{name.replace(' ', '-')}"
+
+
+def _challenged(model: LoadedModel, part: Path, held: Dataset, way: str, lost: bool) -> Updated:
+    """The challenge on held-out rows: one paired test, and every original limit measured again.
+
+    A champion that keeps what was promised stays unless beaten beyond doubt; one that has lost it, where the better of
+    the two on the held-out rows is somebody else; one that breaks a floor, where somebody meets it and is not worse.
+    """
     other, task = load(part), model.task
     found = _compared(model, other, held)
     pred, codes = delivered(other, rows_for(other, held))
@@ -244,15 +262,17 @@ def _challenged(model: LoadedModel, part: Path, held: Dataset, way: str) -> Upda
     broken = [c for c in checks if not c.met]
     better = found.difference > 0 and found.t > SIGNIFICANT
     failing = [c for c in decide.check(floors(model), scores(model, held, mine, my_codes)) if not c.met]
-    needed = bool(failing) and not broken and found.t > -SIGNIFICANT
+    needed = (bool(failing) and found.t > -SIGNIFICANT) or (lost and found.difference > 0)
     said = (f"{way}: {task.metric} {values[1]:.4g} against {values[0]:.4g} of the champion on {len(held)} "
             f"held-out rows, a gain of {found.difference:.4g} [{found.low:.4g}, {found.high:.4g}].")
     if broken:
         verdict = "It breaks a limit (" + ", ".join(c.name for c in broken) + "): the champion stays."
     elif better:
         verdict = "It is better beyond doubt and meets every original limit: it is promoted."
-    elif needed:
+    elif needed and failing:
         verdict = "The champion breaks a limit which it meets, and it is not worse: it is promoted."
+    elif needed:
+        verdict = "The champion has lost what was promised and it does better, if not beyond doubt: it is promoted."
     else:
         verdict = "That is not better beyond doubt: the champion stays."
     promoted = not broken and (better or needed)
