@@ -51,7 +51,7 @@ def test_nothing_due_and_nothing_better_leave_the_champion_and_say_why(made, tmp
     assert update.update(folder, rows(200, seed=2)).status == "not due"
     noise = rows(300, seed=3)
     noise["y"] = np.random.default_rng(4).permutation(noise["y"])
-    found = update.update(folder, noise, force=True)
+    found = update.update(folder, noise, terms=update.Terms(force=True))
     assert found.status == "kept" and "stays" in found.why[-1]
     assert versions.read(folder).champion == 1
     assert [e.event for e in versions.read(folder).history] == ["add", "promote", "keep", "keep"]

@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rightfit import cache
+from rightfit import cache, units
 from rightfit.question import Consent, Question, Watch, ask, examine, examine_meanwhile, remembered
 from rightfit.records import Decision, Need, asdict
 from rightfit.tuning.clock import Clock, start
@@ -125,6 +125,17 @@ def fingerprint(question: Question) -> dict[str, Any]:
     return {"data": question.fingerprint, **need}
 
 
+def again(budget: str) -> Callable[[Any, Need, Path], Path | None]:
+    """A new choice for `delivery.update`: (rows, need, run folder) -> its package, None where nothing is feasible."""
+    units.seconds(budget, "budget")
+
+    def anew(frame: Any, need: Need, folder: Path) -> Path | None:
+        found = choose(frame, dataclasses.replace(need, budget=budget), out=folder)
+        return found.package if found.status == "chosen" else None
+
+    return anew
+
+
 def _scratch() -> Path:
     import tempfile
 
@@ -135,4 +146,4 @@ def _silent(kind: str, fields: Mapping[str, Any]) -> None:
     return None
 
 
-__all__ = ["Question", "ask", "choose", "examine", "run"]
+__all__ = ["Question", "again", "ask", "choose", "examine", "run"]

@@ -37,7 +37,7 @@ def monitor(path: Annotated[str, typer.Argument(help="A run, a package, or a reg
 
     if (data is None) == (log is None):
         raise UsageError(f"rows come from --data or from --log; got data={data!r} and log={log!r}, give one.")
-    k, n = _of(persist)
+    k, n = of_persist(persist)
     if n > 1 and history is None:
         raise UsageError(f"alarms over several windows need their history; got persist={persist!r}, add --history "
                          "FILE.")
@@ -61,7 +61,8 @@ def monitor(path: Annotated[str, typer.Argument(help="A run, a package, or a reg
         time.sleep(pause)
 
 
-def _of(persist: str) -> tuple[int, int]:
+def of_persist(persist: str) -> tuple[int, int]:
+    """K/N as two numbers. Raises UsageError."""
     k, slash, n = persist.partition("/")
     if not (slash and k.isdigit() and n.isdigit() and 1 <= int(k) <= int(n) <= 100):
         raise UsageError(f"persist must be written K/N with 1 <= K <= N <= 100; got persist={persist!r}.")
