@@ -151,7 +151,7 @@ def bench(package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ben
     base = Contender(key="base", family="baseline", utility=0.1, measured=measured, gaps={}, baseline=True)
     monkeypatch.setattr(target.prove, "finalists", lambda board, baseline: {candidate.key: entry})
     monkeypatch.setattr(delivering, "_gather", lambda bench, known, entries: [contender, base])
-    monkeypatch.setattr(delivering, "settled", lambda entry: candidate)
+    monkeypatch.setattr(delivering, "settled", lambda plain, learned: candidate)
 
     def refit(bench: Bench, entry: Any, candidate: Candidate) -> Any:
         install(package, tmp_path / "refit")
