@@ -1,10 +1,11 @@
 """How far forecasts are from what is measured: networks with random weights, forecast first, then exported and run.
 
-    python benchmarks/forecast.py                      every network, about ten minutes
-    python benchmarks/forecast.py --only resnet18 bert_tiny --out FOLDER
+    python benchmarks/forecast.py                      every network that forecast.csv lacks, about ten minutes
+    python benchmarks/forecast.py --anew --only resnet18 bert_tiny --out FOLDER
 
 For each: latency (median of one row, one thread), memory of a fresh process, size of the ONNX file, and the time of
-`--steps` training steps from three timed ones. The last lines say which share lies within the tolerance of each.
+`--steps` training steps from three timed ones. Run it on a quiet machine: a row that was measured on a busy one says
+noisy=1, and the next call measures it again. The last lines say which share lies within the tolerance of each.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import argparse
 import io
 import math
+import os
 import tempfile
 import time
 import warnings
@@ -19,7 +21,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from common import RESULTS, proportion, show, write_csv
+from common import HERE, RESULTS, proportion, read_csv, show, write_csv
 
 from rightfit.resources import forecast, measure, roofline
 
@@ -148,20 +150,26 @@ def compared(name: str, line: roofline.Roofline, steps: int) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Compare, write forecast.csv, print the shares."""
+    """Compare what is not compared yet, write forecast.csv, print the shares."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="*", default=[*TIMM, *TEXTS])
     parser.add_argument("--steps", type=int, default=20, help="training steps; 0 leaves training out")
+    parser.add_argument("--seconds", type=float, default=math.inf, help="begin no network after so many seconds")
+    parser.add_argument("--anew", action="store_true", help="calibrate again, and measure again what is there")
     parser.add_argument("--out", type=Path, default=RESULTS)
     given = parser.parse_args()
-    line = roofline.here(fresh=True)
-    rows = []
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(HERE), os.environ.get("PYTHONPATH"))))
+    end = time.monotonic() + given.seconds
+    line = roofline.here(fresh=given.anew)
+    rows = {} if given.anew else {row["network"]: row for row in read_csv("forecast", given.out)}
     for name in given.only:
-        rows.append(compared(name, line, given.steps))
-        show({key: value for key, value in rows[-1].items() if not key.endswith("_inside")})
-        write_csv("forecast", rows, given.out)
+        if (name in rows and rows[name]["noisy"] == "0") or time.monotonic() > end:
+            continue
+        rows[name] = compared(name, line, given.steps)
+        show({key: value for key, value in rows[name].items() if not key.endswith("_inside")})
+        write_csv("forecast", rows.values(), given.out)
     for key, tolerance in TOLERANCE.items():
-        errors = [row[f"{key}_error"] for row in rows if f"{key}_error" in row and math.isfinite(row[f"{key}_error"])]
+        errors = [float(row[f"{key}_error"]) for row in rows.values() if row.get(f"{key}_error")]
         print(f"{key} within {tolerance:.0%}: {proportion(sum(abs(e) <= tolerance for e in errors), len(errors))}")
 
 

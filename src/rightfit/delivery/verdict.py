@@ -17,12 +17,14 @@ from rightfit.metrics import interval
 from rightfit.records import Decision, Finding, LimitCheck, asdict, revive
 from rightfit.resources import afford
 from rightfit.store import Store
+from rightfit.tuning import forecast
 from rightfit.tuning.board import Board, Entry
 from rightfit.tuning.race import Race
 
 DRAWN = 3e8  # rows x candidates x bootstrap samples, a few seconds
 RIVALS = 20  # that could have been picked instead
 SHOWN = ("latency_p95_ms", "memory_mib", "size_mib", "fit_s")
+FORECAST = ("peak_mib", *(f"{name}_forecast{end}" for name in forecast.NAMES for end in ("", "_low", "_high")))
 
 
 def verdict(question: Any, racing: Race, delivery: Delivery, bench: Bench, interrupted: bool) -> Decision:
@@ -111,6 +113,7 @@ def _row(board: Board, key: str, by_key: Mapping[str, Contender], delivery: Deli
     if entry is not None:
         measured = {**entry.measured, **(by_key[key].measured if key in by_key else {})}
         row |= {name: measured.get(name) for name in SHOWN}
+        row |= {name: measured[name] for name in FORECAST if name in measured}
         # An entry that was not run on the finalists' folds is shown as if its folds had been of average difficulty.
         shift = 0.0 if key in delivery.entries else board.level(entry) - entry.utility
         row |= {"metric": spread(board, entry, shift), "folds_done": len(entry.folds),
