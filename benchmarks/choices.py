@@ -1,8 +1,8 @@
 """`choose` without limits on real tables that no rule was written after: which families won, and what fits took.
 
-    python benchmarks/choices.py [--only TABLE ...] [--budget 40s] [--keep FOLDER] [--seconds 540]
+    python benchmarks/choices.py [--only TABLE ...] [--budget 150s] [--keep FOLDER] [--seconds 540]
 
-One row a table, written after each, and skipped where it is there already. `order` holds the families by the best
+Every family's own settings on three folds, without a search around the leaders. One row a table, written after each, and skipped where it is there already. `order` holds the families by the best
 score of each on rows left out; benchmarks/advice.py asks whether advise would have said so. The other columns hold
 what fits and their memory were forecast to take before they started against what they took: of the first fit of a
 family in a run (it is a prior, mended by what other families took), and of later ones.
@@ -82,7 +82,7 @@ def chosen(real: Any, budget: str, folder: Path) -> dict[str, Any]:
     from rightfit.store import Store
 
     frame, need = load(real)
-    need = dataclasses.replace(need, budget=budget)
+    need = dataclasses.replace(need, budget=budget, proposals=0, folds=3)
     choice = rf.choose(frame, need, out=str(folder), overwrite=True)
     best = choice.decision.chosen
     with Store.read(folder) as store:
@@ -107,7 +107,7 @@ def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="*", default=[])
-    parser.add_argument("--budget", default="40s")
+    parser.add_argument("--budget", default="150s")
     parser.add_argument("--seconds", type=float, default=math.inf, help="begin no table after so many seconds")
     parser.add_argument("--keep", type=Path, default=None, help="folder in which the runs are kept")
     parser.add_argument("--out", type=Path, default=RESULTS)

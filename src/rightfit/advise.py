@@ -139,12 +139,13 @@ def _ranked(cards: Mapping[str, Card], asked: Description, fired: tuple[Rule, ..
             continue
         score, told = _scored(card, asked, fired, place)
         meant = [one for one in fired if rules.falls_on(one, card.name, card.tags)]
+        good, bad = (card.spoken(name, words.language) for name in ("good_at", "bad_at"))
         why = [Said(text=one.said(words.language), rule=one.id) for one in meant if one.effect == "prefer"]
         against = [Said(text=one.said(words.language), rule=one.id) for one in meant if one.effect == "avoid"]
         picks.append(Pick(family=card.name, planned=card.planned, installed=card.installed, score=score,
-                          why=(*why, Said(text=words("good", what=card.good_at))),
+                          why=(*why, Said(text=words("good", what=good))),
                           against=(*_objections(card, asked, told, words), *against,
-                                   *((Said(text=words("bad", what=card.bad_at)),) if card.bad_at else ())),
+                                   *((Said(text=words("bad", what=bad)),) if bad else ())),
                           forecast=told, licence=card.licence, framework=card.framework))
     picks.sort(key=lambda p: (p.score, p.family))
     return picks, out

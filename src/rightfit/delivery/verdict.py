@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from rightfit import decide, registry
+from rightfit.advice import catalogue
 from rightfit.decide import Contender
 from rightfit.delivery import evidence
 from rightfit.delivery.deliver import Bench, Delivery
@@ -194,8 +195,11 @@ def _why(board: Board, delivery: Delivery, best: list[Contender], tied: tuple[st
 
 
 def keep(store: Store, decision: Decision) -> None:
-    """Keep the decision in the ledger; only then is the run finished."""
+    """Keep the decision in the ledger; only then is the run finished, and its package told of in `rightfit models`."""
     store.set_meta("decision", evidence.plain(asdict(decision)))
+    if decision.chosen and "device" not in decision.extras:
+        catalogue.remember(decision.chosen["family"], {name: decision.measured[name] for name in catalogue.KEPT
+                                                       if name in decision.measured})
 
 
 def stored(store: Store, budget_s: float) -> Decision | None:
