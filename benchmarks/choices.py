@@ -2,8 +2,9 @@
 
     python benchmarks/choices.py [--only TABLE ...] [--budget 150s] [--keep FOLDER] [--seconds 540]
 
-Every family's own settings on three folds, without a search around the leaders. One row a table, written after each, and skipped where it is there already. `order` holds the families by the best
-score of each on rows left out; benchmarks/advice.py asks whether advise would have said so. The other columns hold
+Every family's own settings on three folds, without a search around the leaders. One row a table, written after each,
+and skipped where it is there already. `order` holds the families by the best score of each on rows left out;
+benchmarks/advice.py asks whether advise would have said so. The other columns hold
 what fits and their memory were forecast to take before they started against what they took: of the first fit of a
 family in a run (it is a prior, mended by what other families took), and of later ones.
 """

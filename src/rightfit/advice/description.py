@@ -73,7 +73,9 @@ class Description:
         for name in COUNTS:
             _demand(name, getattr(self, name), lambda v: v >= 1, "1 or more")
         for name in SHARES:
-            _demand(name, getattr(self, name), lambda v: 0 <= v < 1, "a share from 0 to below 1")
+            most_ = name == "categorical"  # every column may be one; with every cell missing there are no data
+            _demand(name, getattr(self, name), lambda v, all_=most_: 0 <= v < 1 or (all_ and v == 1),
+                    f"a share from 0 to {'' if most_ else 'below '}1")
         for name in (f.name for f in dataclasses.fields(self) if f.name.endswith(("_ms", "_mib", "_s", "_usd"))):
             _demand(name, getattr(self, name), lambda v: 0 < v < float("inf"), "above zero and finite")
         _demand("imbalance", self.imbalance, lambda v: 1 <= v < float("inf"), "1 or more, largest over smallest class")

@@ -33,7 +33,8 @@ class Forecast:
 
     `fit_s` is one fit on the rows described, on `train_on`; `fit_usd` its price where that is rented;
     `serve_usd` a month of the cheapest machines on demand that take the traffic, by the arithmetic of `rightfit cost`,
-    at prices of `serve_asof`; a device of one's own that is no server has none. `source` says where the figures come from.
+    at prices of `serve_asof`; a device of one's own that is no server has none. `source` says where the figures come
+    from.
     """
 
     device: str

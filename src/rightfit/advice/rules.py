@@ -1,8 +1,9 @@
 """Rules as data: a condition on the description, an effect, a reason and its source; read, held valid, evaluated.
 
 A condition is a mapping. `rows = 5` demands that value, `rows = [5, 6]` one of them,
-`rows = {at_least = 5, below = 50}` a range, `language = {is_not = "en"}` another value, `{known = true}` any value at all; `any = [...]`, `all = [...]`
-and `not = {...}` nest conditions. What is unknown fulfils no comparison; so `not` and `is_not` hold for it.
+`rows = {at_least = 5, below = 50}` a range, `language = {is_not = "en"}` another value, `{known = true}` any value at
+all; `any = [...]`, `all = [...]` and `not = {...}` nest conditions. What is unknown fulfils no comparison; so `not`
+and `is_not` hold for it.
 """
 
 from __future__ import annotations

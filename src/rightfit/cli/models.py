@@ -72,8 +72,8 @@ def _table(cards: Sequence[Any]) -> None:
                       *rest)
     console.print(table, markup=False)
     console.print(f"{len(cards)} families; state: ready, missing (a library is not installed), brought (by you, "
-                  "--bring), to come (no implementation yet). latency: measured on this machine, p95, or ~ forecast for one like it. rightfit models NAME "
-                  "tells all of one.",
+                  "--bring), to come (no implementation yet). latency: measured on this machine, p95, or ~ forecast "
+                  "for one like it. rightfit models NAME tells all of one.",
                   highlight=False, markup=False)
 
 
