@@ -149,13 +149,33 @@ def test_more_traffic_never_costs_less(traffic, times):
     assert less.low <= less.value <= less.high and less.value <= more.value
 
 
-def test_the_cost_of_serving_by_hand():
-    # 3.9 ms at 160 of 224 pixels is 1.99 ms; 1,000 a second at 60 % of a core are 3.32, so 4 machines.
+def test_serving_costs_what_the_arithmetic_of_cost_says():
+    from rightfit.resources import afford, cost, tables
+
     asked = describe({"task": "image-classification", "traffic": "1000/s", "weights": True})
-    told = forecast.forecast(catalogue.known("image")["efficientnet"], asked)
-    assert told.serve_usd.value == pytest.approx(4 * 0.17 * 730) and told.asof == "2026-07-20"
-    quiet = asked.with_(traffic_per_s=None)
-    assert forecast.forecast(catalogue.known("image")["efficientnet"], quiet).serve_usd is None
+    card = catalogue.known("image")["efficientnet"]
+    told = forecast.forecast(card, asked)
+    of = cost.service({"latency_p95_ms": told.latency_ms.value, "memory_mib": told.memory_mib.value})
+    every = cost.plans(afford.of_architecture(tables.prices(), "x86_64"), of, cost.load(1000.0),
+                       afford.values(tables.assumptions()), tables.rates(), tables.carbon())
+    assert told.serve_usd.value == pytest.approx(every[0].usd_per_month) and told.serve_asof == every[0].asof
+    assert told.serve_usd.low <= told.serve_usd.value <= told.serve_usd.high
+    assert forecast.forecast(card, asked.with_(traffic_per_s=None)).serve_usd is None
+    assert forecast.forecast(card, asked.with_(device="raspberry-pi-5")).serve_usd is None
+
+
+def test_money_is_a_limit_like_any_other():
+    asked = describe({"task": "image-classification", "rows": 5000, "classes": 10, "weights": False,
+                      "traffic": "2000/s", "max_cost": "3000CNY/month"})
+    assert 300 < asked.serve_usd < 600
+    found = advise(asked)
+    assert f"--max-cost {asked.serve_usd:.10g}USD/month --traffic 2000/s" in found.command
+    dear = next(p for p in found.picks if p.forecast.serve_usd and p.forecast.serve_usd.value > asked.serve_usd)
+    assert any("cost of serving" in said.text for said in dear.against)
+    for said, words in (({"max_cost": "5USD/month"}, "add --traffic"), ({"max_cost": "5", "traffic": "1/s"}, "50USD"),
+                        ({"max_cost": "5USX/month", "traffic": "1/s"}, "USD")):
+        with pytest.raises(UsageError, match=words):
+            describe({"task": "image-classification", **said})
 
 
 def test_the_side_of_pictures_is_that_of_the_families():

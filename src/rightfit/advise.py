@@ -139,12 +139,13 @@ def _ranked(cards: Mapping[str, Card], asked: Description, fired: tuple[Rule, ..
             continue
         score, told = _scored(card, asked, fired, place)
         meant = [one for one in fired if rules.falls_on(one, card.name, card.tags)]
+        good, bad = (card.spoken(name, words.language) for name in ("good_at", "bad_at"))
         why = [Said(text=one.said(words.language), rule=one.id) for one in meant if one.effect == "prefer"]
         against = [Said(text=one.said(words.language), rule=one.id) for one in meant if one.effect == "avoid"]
         picks.append(Pick(family=card.name, planned=card.planned, installed=card.installed, score=score,
-                          why=(*why, Said(text=words("good", what=card.good_at))),
+                          why=(*why, Said(text=words("good", what=good))),
                           against=(*_objections(card, asked, told, words), *against,
-                                   *((Said(text=words("bad", what=card.bad_at)),) if card.bad_at else ())),
+                                   *((Said(text=words("bad", what=bad)),) if bad else ())),
                           forecast=told, licence=card.licence, framework=card.framework))
     picks.sort(key=lambda p: (p.score, p.family))
     return picks, out
@@ -186,7 +187,7 @@ def _alternatives(asked: Description) -> Iterator[tuple[str, dict[str, Any]]]:
         yield "change.weights", {"weights": True}
     if asked.weights is not False:
         yield "change.no_weights", {"weights": False}
-    limits = {name: None for name in ("latency_ms", "memory_mib", "size_mib", "throughput_per_s")
+    limits = {name: None for name in ("latency_ms", "memory_mib", "size_mib", "throughput_per_s", "serve_usd")
               if getattr(asked, name) is not None}
     if limits:
         yield "change.no_limits", limits
@@ -220,9 +221,10 @@ def _command(asked: Description, metric: str, picks: list[Pick]) -> str:
     words = ["rightfit", "choose", task["data"], *(["--target", "COLUMN"] if task["target"] else [])]
     words += ["--metric", metric] if metric else []
     for flag, value in (("--max-latency", _said(asked.latency_ms, "ms")),
-                        ("--max-memory", _said(asked.memory_mib, "MiB")),
-                        ("--max-size", _said(asked.size_mib, "MiB")),
+                        ("--max-memory", _bytes(asked.memory_mib)), ("--max-size", _bytes(asked.size_mib)),
                         ("--throughput", _said(asked.throughput_per_s, "/s")),
+                        ("--max-cost", _said(asked.serve_usd, "USD/month")),
+                        ("--traffic", _said(asked.traffic_per_s, "/s") if asked.serve_usd else ""),
                         ("--horizon", _said(asked.horizon, "")), ("--budget", _said(asked.budget_s, "s"))):
         words += [flag, value] if value else []
     words += ["--problem", asked.problem] if asked.problem in ("multilabel", "regression") else []
@@ -237,3 +239,10 @@ def _command(asked: Description, metric: str, picks: list[Pick]) -> str:
 
 def _said(value: float | None, unit: str) -> str:
     return "" if value is None else f"{value:.10g}{unit}"
+
+
+def _bytes(mib: float | None) -> str:
+    """A size in the unit in which it is shorter: the one in which it was most likely asked for."""
+    if mib is None:
+        return ""
+    return min(_said(mib, "MiB"), _said(round(mib * 2**20 / 1e6, 6), "MB"), key=len)

@@ -1,8 +1,9 @@
 """Rules as data: a condition on the description, an effect, a reason and its source; read, held valid, evaluated.
 
 A condition is a mapping. `rows = 5` demands that value, `rows = [5, 6]` one of them,
-`rows = {at_least = 5, below = 50}` a range, `language = {is_not = "en"}` another value; `any = [...]`, `all = [...]`
-and `not = {...}` nest conditions. What is unknown fulfils no comparison; so `not` and `is_not` hold for it.
+`rows = {at_least = 5, below = 50}` a range, `language = {is_not = "en"}` another value, `{known = true}` any value at
+all; `any = [...]`, `all = [...]` and `not = {...}` nest conditions. What is unknown fulfils no comparison; so `not`
+and `is_not` hold for it.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from rightfit.records import frozen
 EFFECTS = ("prefer", "avoid", "exclude", "treatment", "metric", "place")
 ON_FAMILIES = ("prefer", "avoid", "exclude")
 RANGES = {"at_least": lambda a, b: a >= b, "above": lambda a, b: a > b, "at_most": lambda a, b: a <= b,
-          "below": lambda a, b: a < b, "is_not": lambda a, b: a != b}
+          "below": lambda a, b: a < b, "is_not": lambda a, b: a != b, "known": lambda a, b: b}
 NESTS = ("any", "all", "not")
 FIELDS = tuple(f.name for f in dataclasses.fields(Description))
 OPPOSITE = {"prefer": ("avoid", "exclude"), "avoid": ("prefer",), "exclude": ("prefer",)}
@@ -167,7 +168,7 @@ def _bounds(when: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             for inner in (value if isinstance(value, list) else [value]):
                 yield from _bounds(inner)
         elif isinstance(value, Mapping):
-            yield from ((key, bound) for bound in value.values())
+            yield from ((key, bound) for word, bound in value.items() if word != "known")
         else:
             yield from ((key, one) for one in (value if isinstance(value, list) else [value]))
 

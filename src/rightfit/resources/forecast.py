@@ -38,9 +38,14 @@ SAME_AS = {"Sub": "Add", "BiasGelu": "Gelu", "FastGelu": "Gelu", "QuickGelu": "G
            "InstanceNormalization": "LayerNormalization", "GroupNormalization": "LayerNormalization", "Greater": "Add"}
 PRODUCTS = frozenset(("MatMul", "Gemm", "FusedMatMul", "FusedGemm", "TransposeMatMul"))
 CONVOLUTIONS = frozenset(("Conv", "FusedConv"))
-# Bytes of a process for each byte of weights: the file as it was read, its parse, and the packed copy of the runtime.
-COPIES = 2.0
-ACTIVATIONS = 1.5  # for each byte of the largest pair of tensors that live at the same time
+CONVOLVED = ("conv1", "conv", "depthwise", "grouped", "stem")
+SPATIAL = ("conv", "depthwise", "grouped", "stem")
+COLOURS = 4  # input channels of a network's first convolution, at most
+# Bytes of a process for each byte of weights beside the file as it was read: its parse and the packed copy of the
+# runtime, which packs convolutions with room for a kernel, the largest of them last. Fitted by least squares on the
+# networks of benchmarks/forecast.py that say so; the others there were not looked at.
+COPIES, CONVOLVED_COPIES, LARGEST_COPIES = 1.65, 2.4, 2.4
+ACTIVATIONS = 2.3  # for each byte of the largest pair of tensors that live at the same time
 
 
 @frozen
@@ -185,8 +190,12 @@ def _layer(node: Any, shapes: Mapping[str, tuple[int, ...]], constants: Mapping[
         groups = next((a.i for a in node.attribute if a.name == "group"), 1)
         area, side = math.prod(kernel), out / after
         flops = 2.0 * out * each * area
+        if each <= COLOURS and groups == 1:
+            return Layer(kind="stem", sizes=(float(after), side, float(area)), flops=flops, **plain)
         if groups > 1 and each == 1:
             return Layer(kind="depthwise", sizes=(float(after), side, float(area)), flops=flops, **plain)
+        if groups > 1 and area > 1:
+            return Layer(kind="grouped", sizes=(float(after), float(each), side), flops=flops, **plain)
         return Layer(kind="conv" if area > 1 else "conv1", sizes=(float(after * each), side), flops=flops, **plain)
     if node.op_type in PRODUCTS:
         second = shapes.get(node.input[1], ())
@@ -209,14 +218,15 @@ def seconds(found: Sequence[Layer], line: Roofline) -> tuple[float, float]:
     """
     heavy = sum(layer.weights for layer in found) > CACHE_BYTES
     total, guessed = line.call_s, 0.0
+    around = line.scale.get("conv1" if any(layer.kind in CONVOLVED for layer in found) else "matmul", 1.0)
     for layer in found:
         spent = line.node_s
         if layer.kind:
             moved = layer.weights / line.bytes_per_s if heavy else 0.0
-            spent += max(layer.flops / line.rate(layer.kind, layer.sizes), moved)
+            spent += max(layer.flops / line.rate(layer.kind, layer.sizes) * line.scale.get(layer.kind, 1.0), moved)
         elif layer.operator not in FREE:
             name = SAME_AS.get(layer.operator, layer.operator)
-            part = layer.elements * line.each.get(name, max(line.each.values()))
+            part = layer.elements * line.each.get(name, max(line.each.values())) * around
             guessed += 0.0 if name in line.each else part
             spent += part
         total += spent
@@ -233,9 +243,11 @@ def latency_ms(content: bytes, line: Roofline | None = None) -> Forecast:
 def memory_mib(content: bytes, line: Roofline | None = None) -> Forecast:
     """Peak memory in MiB of a process that loads the graph and runs one row. Raises UsageError."""
     found, live = layers(content)
-    line = line or roofline.here()
-    weights = sum(layer.weights for layer in found)
-    return _around(line.base_mib + (COPIES * weights + ACTIVATIONS * live) / 2**20 + len(content) / 2**20, MEMORY)
+    spatial = [layer.weights for layer in found if layer.kind in SPATIAL]
+    others = sum(layer.weights for layer in found if layer.kind not in SPATIAL)
+    held = (COPIES * others + CONVOLVED_COPIES * sum(spatial) + LARGEST_COPIES * max(spatial, default=0.0)
+            + ACTIVATIONS * live + len(content))
+    return _around((line or roofline.here()).base_mib + held / 2**20, MEMORY)
 
 
 def size_mib(parameters: float, bytes_each: float = 4.0) -> Forecast:

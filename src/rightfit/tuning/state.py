@@ -53,6 +53,8 @@ class Race:
     memory_mib: float
     suspects: tuple[str, ...] = ()
     running: dict[str, Unit] = field(default_factory=dict)
+    expected: dict[str, Mapping[str, float]] = field(default_factory=dict)
+    left_out: dict[str, Mapping[str, float]] = field(default_factory=dict)
     leader: str = ""
     workers: int = 1
     queue: Iterator[Candidate] | None = None
