@@ -282,7 +282,7 @@ def from_task(task: Task, audit: Audit, need: Need) -> Description:
     limits = {limit.name: limit.limit for limit in need.limits()}
     ratio = _figure(audit, "class_imbalance", "ratio")
     noise = _figure(audit, "label_errors", "share")
-    classes = len(task.classes) if task.problem in ("binary", "multiclass") and len(task.classes) > 1 else None
+    classes = len(task.classes) if task.one_label and len(task.classes) > 1 else None
     return Description(
         modality=task.modality, problem=task.problem, rows=task.rows or None, features=task.features or None,
         classes=classes, horizon=task.horizon, imbalance=ratio if classes and ratio and ratio >= 1 else None,

@@ -136,6 +136,8 @@ def _onehot(column: Column, levels: list[str], codes: Any, options: Mapping[str,
 def _targets(y: Any, task: Task) -> tuple[Any, list[str]]:
     """(float64 (n, t), names): class indicators, labels, or values."""
     y = np.asarray(y)
+    if task.problem == "ranking":
+        y = y[:, 0]
     if y.ndim == 2:
         return _standard(y[:, :MOST_TARGETS]), [f"target {i}" for i in range(min(y.shape[1], MOST_TARGETS))]
     if not task.classifies:

@@ -83,7 +83,9 @@ def _keys(data: Dataset, task: Task) -> Rows:
         # Sorting by the rarest label first spreads it best (systematic sampling; after Sechidis et al. 2011).
         rarest = np.argsort(y.sum(axis=0), kind="stable")
         return np.asarray(np.unique(y[:, rarest], axis=0, return_inverse=True)[1].ravel(), dtype=np.int64)
-    if np.ndim(y) == 2:
+    if task.problem == "ranking":
+        y = y[:, 0]
+    elif np.ndim(y) == 2:
         scale = y.std(axis=0)
         y = (y / np.where(scale > 0, scale, 1.0)).mean(axis=1)
     return np.asarray(np.unique(y, return_inverse=True)[1], dtype=np.int64)

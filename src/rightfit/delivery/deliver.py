@@ -14,7 +14,7 @@ from rightfit.delivery import prove
 from rightfit.engines.jobs import Job, Outcome
 from rightfit.package import write
 from rightfit.package.probe import probe
-from rightfit.records import Candidate, LimitCheck, asdict
+from rightfit.records import Candidate, LimitCheck, Rule, asdict
 from rightfit.resources import afford
 from rightfit.tuning.board import Board, Entry
 from rightfit.tuning.clock import Clock
@@ -116,7 +116,7 @@ def _attempt(bench: Bench, found: Delivery, contender: Contender) -> None:
         found.notes.append(f"Training {contender.key} on all rows ended as {outcome.state} ({outcome.error}); its "
                            "package was trained on one fold's training rows.")
     fold = bench.stage / "models" / contender.key
-    write.restamp(fold, rule=entry.rule)
+    write.restamp(fold, rule=ruled(bench.board, entry))
     if _accept(bench, found, contender, fold, found.probed.get(contender.key)):
         found.refitted, found.candidate = False, entry.candidate
         found.rejected.pop(contender.key, None)
@@ -144,6 +144,16 @@ def _accept(bench: Bench, found: Delivery, contender: Contender, path: Path,
     return False
 
 
+def ruled(board: Board, entry: Entry) -> Rule:
+    """The entry's rule, with the bounds of its sets or intervals where a coverage was asked for."""
+    from rightfit.metrics import conformal
+
+    if board.task.coverage is None:
+        return entry.rule
+    kept = conformal.learn(board.stage.data.y[entry.rows], entry.pred, board.task, board.task.coverage)
+    return dataclasses.replace(entry.rule, conformal=kept)
+
+
 def _refit(bench: Bench, entry: Entry, candidate: Candidate) -> tuple[Outcome | None, Path]:
     """Train on all rows in a process of its own; None when the time left does not allow it."""
     path = bench.stage / "models" / f"{entry.candidate.key}.all"
@@ -153,7 +163,7 @@ def _refit(bench: Bench, entry: Entry, candidate: Candidate) -> tuple[Outcome | 
         return None, path
     bench.watch("refitting", {"candidate": candidate})
     payload = {"stage": str(bench.stage), "candidate": asdict(candidate), "seed": bench.seed,
-               "rule": asdict(entry.rule), "package": str(path), "threads": bench.pool.workers}
+               "rule": asdict(ruled(bench.board, entry)), "package": str(path), "threads": bench.pool.workers}
     job = Job(key=f"{candidate.key}-all", function="rightfit.tuning.trial:refit", payload=payload,
               soft_s=0.9 * left, hard_s=left, memory_mib=bench.memory_mib)
     bench.pool.submit(job)

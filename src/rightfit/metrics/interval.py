@@ -163,7 +163,7 @@ def _widened(value: float, low: float, high: float, metric: Metric, data: Data, 
     if high > low or not np.isfinite(span):
         return min(low, value), max(high, value)
     rarest = len(data.y)
-    if task.problem in ("binary", "multiclass"):
+    if task.one_label:
         rarest = int(np.unique(data.y, return_counts=True)[1].min())
     slack = span * min(1.0, 3 / rarest)
     return max(metric.low, value - slack), min(metric.high, value + slack)

@@ -82,9 +82,10 @@ def summary(decision: Decision | Mapping[str, Any], *, language: str = "en", pat
 def _pipeline(task: Mapping[str, Any]) -> str:
     """The Hub's name for the task, such as tabular-classification."""
     problem, modality = str(task.get("problem") or ""), str(task.get("modality") or "")
-    if problem in ("binary", "multiclass", "multilabel"):
+    if problem in ("binary", "multiclass", "multilabel", "ordinal"):
         return f"{modality}-classification".strip("-")
-    return {"forecasting": "time-series-forecasting", "detection": "object-detection"}.get(
+    return {"forecasting": "time-series-forecasting", "detection": "object-detection",
+            **dict.fromkeys(("quantile", "count"), f"{modality}-regression")}.get(
         problem, f"{modality}-{problem}".strip("-")
     )
 

@@ -33,6 +33,8 @@ def obstacle(family: Family, task: Task, need: Need) -> str:
         return f"it needs {', '.join(missing)}, which is not installed: pip install 'rightfit[all]'"
     if need.families and family.name not in need.families and not family.baseline and not family.scheme:
         return "it is not among the families asked for"
+    if task.monotone and "monotone" not in family.handles and not family.baseline:
+        return f"it cannot keep predictions monotone in {', '.join(task.monotone)}"
     if need.licences and family.facts.licence not in need.licences:
         return f"its licence {family.facts.licence} is not among those allowed"
     return ""

@@ -207,7 +207,7 @@ class Served:
         changed = self.model.values_of([{**row, name: self._reference[name]} for name in names]
                                        + [dict(row)])
         at = int(value.argmax()) if self.model.task.classifies else 0
-        if self.model.task.problem in ("binary", "multiclass"):
+        if self.model.task.one_label:
             at = self.model.task.classes.index(self.model.answer(value)["prediction"])
         effects = changed[-1, at] - changed[:-1, at]
         order = sorted(range(len(names)), key=lambda i: -abs(float(effects[i])))

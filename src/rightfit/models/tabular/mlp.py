@@ -157,7 +157,9 @@ def build(params: Mapping[str, Any], task: Task) -> TabularModel:
 
 
 SPEC = Family(
-    name="mlp", modality="tabular", problems=("binary", "multiclass", "multilabel", "regression"), build=build,
+    name="mlp", modality="tabular",
+    problems=("binary", "multiclass", "multilabel", "regression", "ordinal"),
+    build=build,
     facts=Facts(year=1986, paper="Rumelhart, Hinton & Williams; as a strong tabular baseline: Gorishniy et al. 2021, "
                                  "Revisiting Deep Learning Models for Tabular Data; dropout: Srivastava et al. 2014",
                 licence="BSD-3-Clause", framework="torch",
