@@ -64,6 +64,11 @@ class Engine:
         """Requests that wait."""
         return len(self._waiting)
 
+    @property
+    def busy(self) -> bool:
+        """Whether anything waits or is being scored."""
+        return self._busy
+
     def warm(self) -> None:
         """Score the package's sample before the first request."""
         self._row_s = self.served.warm()

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from rightfit.delivery.serve.served import Served
 
 SHOWN_CATEGORIES = 200
-ERRORS = {"400": "The body cannot be read", "401": "No token that fits", "413": "Too many bytes or rows",
+ERRORS = {"400": "The body cannot be read", "401": "No token that fits", "408": "The body did not arrive in time",
+          "413": "Too many bytes or rows", "415": "Another kind of body, or a compressed one",
           "422": "A field breaks the schema", "429": "The queue is full; see Retry-After",
           "503": "The deadline passed, or not ready"}
 
@@ -59,7 +60,7 @@ def form_schema(served: Served, name: str) -> dict[str, Any]:
 
 def _field(column: Any, file: bool) -> dict[str, Any]:
     if file:
-        return {"type": ["string", "null"], "description": "a base64 data URI"}
+        return {"type": ["string", "null"], "description": "base64, or a base64 data URI"}
     if column.kind == "numeric":
         seen = f"seen in training: {column.low} to {column.high}" if column.low is not None else ""
         return {"type": ["number", "string", "null"], "description": seen}
@@ -116,6 +117,7 @@ def openapi(served: Served, name: str) -> dict[str, Any]:
             "type": "object", "required": ["inputs"], "properties": {"inputs": {"type": "array", "items": tensor}}},
             whole, parameters=model)},
         "/ping": {"get": call("SageMaker, MLflow: health", errors=("503",))},
+        "/health": {"get": call("MLflow: health", errors=("503",))},
         "/invocations": {"post": call("SageMaker, MLflow: any of the four forms, or CSV", {"oneOf": [
             {"type": "object", "required": [form], "properties": {form: schema}} for form, schema in forms.items()]},
             whole, {"text/csv": {"schema": {"type": "string"}}})}}

@@ -86,7 +86,7 @@ def routes(server: Server, reply: Callable[..., Response]) -> dict[str, tuple[st
 
     found: dict[str, tuple[str, Handler]] = {
         "/v2/health/live": ("GET", live), "/v2/health/ready": ("GET", ready), "/v2": ("GET", about),
-        "/ping": ("GET", ping), "/invocations": ("POST", invocations)}
+        "/ping": ("GET", ping), "/health": ("GET", ping), "/invocations": ("POST", invocations)}
     for base in ("/v2/models/{model}", "/v2/models/{model}/versions/{version}"):
         found |= {base: ("GET", model), f"{base}/ready": ("GET", model_ready), f"{base}/infer": ("POST", infer)}
     return found

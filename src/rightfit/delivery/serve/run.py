@@ -75,15 +75,22 @@ def run(settings: Settings) -> None:
                                 **common)
         from uvicorn.supervisors import Multiprocess
 
-        sockets = [_listen(config)]
-        Multiprocess(config, sockets=sockets).run()
+        class Workers(Multiprocess):
+            """As uvicorn's, but no caller is left waiting at a socket that nobody will answer any more."""
+
+            def terminate_all(self) -> None:
+                for one in self.sockets:
+                    one.close()
+                super().terminate_all()
+
+        Workers(config, sockets=[_listen(config)]).run()
 
 
 def _check_package(settings: Settings) -> None:
     """What is wrong with a package is said once, not by every worker again and again."""
     from rightfit.delivery.serve.served import Served
 
-    Served(locate(settings.source).package)
+    Served(locate(settings.source).package, settings.verify)
 
 
 def _listen(config: Any) -> Any:
