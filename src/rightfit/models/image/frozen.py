@@ -140,5 +140,5 @@ SPEC = Family(
     variants=({"head": "svm"}, {"size": 96}, {"network": "resnet50"}, {"network": "convnext_nano"},
               {"head": "knn", "stages": 0}, {"network": SQUEEZE, "size": 128}),
     regularisers=("head", "stages"), handles=frozenset({"weights", "imbalance", "nonlinear"}), seconds=seconds,
-    requires=("torch", "timm", "torchvision"), prepare=prepare, untrained=untrained,
+    requires=("torch", "timm", "torchvision"), prepare=prepare, untrained=untrained, rung=0.25,
     smoke={"network": "test_resnet", "pretrained": False, "size": 64, "head": "linear"}, rank=5)
