@@ -89,7 +89,7 @@ def _try(bench: Bench, entries: Mapping[str, Entry], known: dict[str, Mapping[st
 
 
 def _gather(bench: Bench, known: dict[str, Mapping[str, float]], entries: Mapping[str, Entry]) -> list[Contender]:
-    fit = max((e.measured.get("fit_s", 0.0) for e in list(entries.values())[:3]), default=0.0)
+    fit = max((bench.board.fit_s(e) for e in list(entries.values())[:3]), default=0.0)
     prove.measure(bench.board, entries, bench.stage, bench.clock, REFIT_SLACK * fit + REFIT_S + TAIL_S, known)
     return prove.contenders(bench.board, entries, known, bench.baseline)
 
@@ -157,7 +157,7 @@ def ruled(board: Board, entry: Entry) -> Rule:
 def _refit(bench: Bench, entry: Entry, candidate: Candidate) -> tuple[Outcome | None, Path]:
     """Train on all rows in a process of its own; None when the time left does not allow it."""
     path = bench.stage / "models" / f"{entry.candidate.key}.all"
-    wanted = REFIT_SLACK * entry.measured.get("fit_s", 0.0) + REFIT_S
+    wanted = REFIT_SLACK * bench.board.fit_s(entry) + REFIT_S
     left = bench.clock.left(TAIL_S)
     if left < wanted:
         return None, path

@@ -89,7 +89,7 @@ class Race:
         if self.empty:
             return min(0.15 * self.clock.budget_s, LAST_S)
         entry = self.board.entry(self.leader) if self.leader else None
-        refit = 1.5 * entry.measured.get("fit_s", 0.0) if entry else 0.0
+        refit = 1.5 * self.board.fit_s(entry) if entry else 0.0
         return min(0.4 * self.clock.budget_s, 8.0 + 0.03 * self.clock.budget_s + refit)
 
     def open(self, unit: Unit) -> bool:

@@ -49,14 +49,17 @@ class FeatureModel(ImageModel):
         self._encode = self._module = None
         until = deadline if deadline == float("inf") else deadline - HEAD_SHARE * max(deadline - time.monotonic(), 0)
         order = np.random.default_rng(seed).permutation(len(refs))
-        rows, X = self._embedded(refs, order, until)
+        # Rows that are embedded already come first, so that a late fit still learns from all of them.
+        known = cache.known(self._table(), decode.keys(refs))
+        rows, X = self._embedded(refs, order[np.argsort(~known[order], kind="stable")], until)
+        rows, X = rows[np.argsort(rows)], X[np.argsort(rows)]
         if not len(rows):
             self.learned = {"l2": self.params.get("l2", "auto")}
             return self._joined(heads.constant(y, data.weight, self._width(), self.task))
-        known = heads.Problem(X=X, y=y[rows], weight=None if data.weight is None else np.asarray(data.weight)[rows],
+        shown = heads.Problem(X=X, y=y[rows], weight=None if data.weight is None else np.asarray(data.weight)[rows],
                               groups=None if data.groups is None else data.groups[rows])
         with limited(), loop.seeded(seed):
-            head, learned = heads.fit(str(self.params["head"]), known, self.params, self.task, seed=seed,
+            head, learned = heads.fit(str(self.params["head"]), shown, self.params, self.task, seed=seed,
                                       deadline=deadline)
         self.learned = learned
         return self._joined(head)
@@ -93,6 +96,9 @@ class FeatureModel(ImageModel):
                 self._encode = _graph.runner(to_onnx(self._body(), (torch.zeros(2, *X.shape[1:], dtype=torch.uint8),)))
         return self._encode(X)
 
+    def _table(self) -> str:
+        return f"embed-{self._name()}-{self.size}"
+
     def _embedded(self, refs: list[str], order: Any, deadline: float) -> tuple[Any, Any]:
         """(rows, features) of as many rows as could be embedded by the deadline, taken in `order`, those of `rows`."""
         keys = decode.keys(refs)
@@ -112,7 +118,7 @@ class FeatureModel(ImageModel):
                 return np.concatenate(found)
 
             try:
-                table = cache.rows(f"embed-{self._name()}-{self.size}", [keys[row] for row in some], compute)
+                table = cache.rows(self._table(), [keys[row] for row in some], compute)
             except _Late:
                 break
             parts.append(table.take(np.arange(len(some))))
