@@ -9,7 +9,7 @@ import numpy as np
 from rightfit.delivery.monitor.drift import _shares
 from rightfit.delivery.monitor.drift._spec import DriftTest
 
-EXPECTED = 10  # with 5, p below 0.001 came twice as often as it should on rare categories of 300 rows; with 10, 1.3 times
+EXPECTED = 10  # with 5, p below 0.001 came twice as often as it says, on rare categories of 300 rows
 
 
 def pooled(table: Any) -> Any:
