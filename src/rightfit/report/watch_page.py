@@ -85,9 +85,16 @@ def _columns(drifted: Sequence[Mapping[str, Any]], t: Words) -> dict[str, Any] |
     names = ("column", "test", "p", "effect", "psi", "importance", "shift", "examples")
     rows = [[f["name"] + (" !" if f["alarm"] else ""), f["test"], f"{f['p']:.2g}", f"{f['effect']:.3f}",
              "" if f["psi"] is None else f"{f['psi']:.3f}", f"{f['importance']:.3g}" if f["importance"] else "",
-             f["shift"], "; ".join(f["examples"])] for f in drifted[:MOST]]
+             _said(f["shift"], t), _said("; ".join(f["examples"]), t)] for f in drifted[:MOST]]
     return _part(t("watch.h.columns"), said=[t("watch.columns")],
                  table=_grid([t(f"watch.c.{n}") for n in names], rows, (2, 3, 4, 5)))
+
+
+def _said(text: str, t: Words) -> str:
+    """What a look says of values, in the language of the page."""
+    for word in ("median", "middle 80 %", "missing", "row "):
+        text = text.replace(word, t(f"watch.w.{word.strip()}")) if f"watch.w.{word.strip()}" in t else text
+    return text
 
 
 def _trends(history: Sequence[Mapping[str, Any]], t: Words) -> list[dict[str, Any]]:

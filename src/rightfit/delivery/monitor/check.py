@@ -85,7 +85,11 @@ def _shown(feature: FeatureDrift, one: Any, other: Any, X: Any) -> FeatureDrift:
     if feature.name not in one:
         return feature
     rows = telling(one[feature.name], other[feature.name])
-    return dataclasses.replace(feature, examples=tuple(f"row {r}: {str(X[feature.name].iloc[r])[:80]}" for r in rows))
+    return dataclasses.replace(feature, examples=tuple(f"row {r}: {_brief(X[feature.name].iloc[r])}" for r in rows))
+
+
+def _brief(value: Any) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)[:80]
 
 
 def _window(model: LoadedModel, data: Any, labels: Any, key: str | None, time: str | None) -> Window:
