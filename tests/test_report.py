@@ -659,8 +659,8 @@ def test_messages_are_complete_and_used() -> None:
         assert text and chinese[key]
     home = Path(wording.__file__).parent
     sources = "".join(p.read_text(encoding="utf-8") for p in [*home.glob("*.py"), *home.glob("templates/*")])
-    composed = ("stage.", "n.", "state.", "severity.", "tag.", "badge.", "cost.c.", "cost.line.", "cost.on demand",
-                "cost.spot", "cost.bought", "cost.run", "cost.retrain", "cost.refit")
+    composed = ("stage.", "n.", "watch.", "state.", "severity.", "tag.", "badge.", "cost.c.", "cost.line.",
+                "cost.on demand", "cost.spot", "cost.bought", "cost.run", "cost.retrain", "cost.refit")
     assert [key for key in english if not key.startswith(composed) and f'"{key}"' not in sources] == []
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from rightfit.cli._app import Text, app, pairs, position, several
+from rightfit.cli._app import Text, app, language_of, pairs, position, several
 
 
 @app.command()
@@ -36,6 +36,7 @@ def replay(data: Annotated[str, typer.Argument(help="A labelled table of the pas
     from rightfit.cli.monitor import of_persist
     from rightfit.delivery.monitor.compare import Rules
     from rightfit.records import Need, asdict
+    from rightfit.report import watch_page
     from rightfit.report.json import clean
 
     k, n = of_persist(persist)
@@ -50,5 +51,8 @@ def replay(data: Annotated[str, typer.Argument(help="A labelled table of the pas
 
     found = playing.replay(data, need, out=out, plan=plan, watch=watch)
     content = clean(asdict(found))
+    page = watch_page.render_replay(content, name=Path(data).name, language=language_of(language))
+    (Path(out) / "replay.html").write_text(page, encoding="utf-8")
     (Path(out) / "result.json").write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
-    print(json.dumps(content, ensure_ascii=False) if as_json else playing.text(found))
+    print(json.dumps(content, ensure_ascii=False) if as_json else
+          f"{playing.text(found)}\nPage: {Path(out) / 'replay.html'}")

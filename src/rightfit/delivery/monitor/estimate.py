@@ -142,11 +142,7 @@ def join(predictions: Any, labels: Any, key: str, *, time: str | None = None) ->
         raise DataError(f"every label must belong to a prediction; got unknown {key}={unknown.iloc[0]}, one of "
                         f"{len(unknown)}, pass the predictions that they belong to.")
     if time:
-        when = pd.to_datetime(predictions[time], utc=True)
-        if not when.is_monotonic_increasing:
-            row = int(np.flatnonzero(np.diff(when.astype("int64").to_numpy()) < 0)[0]) + 1
-            raise DataError(f"the clock of the predictions must not go backwards; got {time}="
-                            f"{str(predictions[time].iloc[row])!r} in row={row}, sort them by {time}.")
+        forwards(predictions, time)
     joined = predictions.merge(labels, on=key, how="inner", validate="one_to_one", suffixes=("", "_label"))
     if time:
         early = pd.to_datetime(joined[f"{time}_label"], utc=True) < pd.to_datetime(joined[time], utc=True)
@@ -154,6 +150,22 @@ def join(predictions: Any, labels: Any, key: str, *, time: str | None = None) ->
             raise DataError(f"a label must not be older than its prediction; got {key}="
                             f"{joined[key][early].iloc[0]}, one of {int(early.sum())}, check the clocks.")
     return joined
+
+
+def forwards(frame: Any, time: str) -> None:
+    """Raises DataError where a column of times, of any zone, is lacking, cannot be read, or goes backwards."""
+    import pandas as pd
+
+    if time not in frame.columns:
+        raise DataError(f"predictions must hold column={time!r}; got {list(frame.columns)[:5]}, add it.")
+    when = pd.to_datetime(frame[time], utc=True, errors="coerce", format="mixed")
+    if when.isna().any():
+        row = int(np.flatnonzero(when.isna())[0])
+        raise DataError(f"every row must have a time; got {time}={str(frame[time].iloc[row])!r} in row={row}.")
+    if not when.is_monotonic_increasing:
+        row = int(np.flatnonzero(np.diff(when.astype("int64").to_numpy()) < 0)[0]) + 1
+        raise DataError(f"the clock of the predictions must not go backwards; got {time}="
+                        f"{str(frame[time].iloc[row])!r} in row={row}, sort them by {time}.")
 
 
 def realised(metric: str, y: Any, pred: Any, task: Task, *, codes: Any = None, seed: int = 0) -> Performance:
