@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from pathlib import Path
 from typing import Any
@@ -127,10 +128,8 @@ def raced(case: Case, known: Any, order: list[str], share: float) -> tuple[Board
         board.add(Trial(candidate=short.baseline, fold=fold, measured={"fit_s": float(row["fit_s"])},
                         blob=f"{short.baseline.key}-{fold}-1"))
     racing.crown(race)
-    try:
+    with contextlib.suppress(Beyond):
         racing.run(race, pool, WORKERS)
-    except Beyond:
-        pass
     return board, pool.spent
 
 

@@ -75,7 +75,7 @@ def shortlist(task: Task, audit: Audit, need: Need) -> Shortlist:
     places = {n: f.rank + rules.shift(fired, n, catalogue.tags(f)) for n, f in known.items()}
     fit = sorted((f for f in known.values() if not reasons[f.name]), key=lambda f: (places[f.name], f.name))
     baseline = next(f for f in fit if f.baseline)
-    racing = [f for f in fit if not f.baseline and not f.scheme]
+    racing = [f for f in fit if not f.baseline and not f.scheme and f.compose is None]
     # The quickest goes first, so that there is soon something better than the baseline to deliver.
     quickest = min(racing, key=lambda f: f.seconds(task), default=None)
     racing.sort(key=lambda f: f is not quickest)
