@@ -36,7 +36,7 @@ def _make(features: int, outputs: int, rows: Rows, params: Mapping[str, Any]) ->
             self.asks, self.keys, self.values, self.out = (torch.nn.Linear(width, width) for _ in range(4))
             self.norm, self.wide = torch.nn.LayerNorm(width), torch.nn.Linear(width, 2 * hidden)
             self.narrow, self.drop = torch.nn.Linear(hidden, width), torch.nn.Dropout(dropout)
-            self.half = torch.nn.Dropout(dropout / 2)
+            self.drop_wide = torch.nn.Dropout(dropout / 2)
 
         def heads(self, x: Any) -> Any:
             return x.view(x.shape[0], -1, HEADS, width // HEADS).transpose(1, 2)
@@ -49,7 +49,7 @@ def _make(features: int, outputs: int, rows: Rows, params: Mapping[str, Any]) ->
             mixed = (weights @ self.heads(self.values(seen))).transpose(1, 2).flatten(2)
             x = (x[:, :1] if only_first else x) + self.out(mixed)
             left, gate = self.wide(self.norm(x)).chunk(2, dim=-1)
-            return x + self.narrow(self.half(left * torch.relu(gate)))
+            return x + self.narrow(self.drop_wide(left * torch.relu(gate)))
 
     class Transformer(torch.nn.Module):
         """Each feature is its value times a vector plus a vector; the answer is read from one more token."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -61,7 +62,7 @@ def _make(features: int, outputs: int, rows: Rows, params: Mapping[str, Any]) ->
             self.scale = parameter(torch.ones(wide), SCALE_RATE)
             sizes = [wide, *[int(params["width"])] * int(params["layers"]), outputs]
             self.layers = torch.nn.ModuleList(Linear(a, b, at == len(sizes) - 2)
-                                              for at, (a, b) in enumerate(zip(sizes, sizes[1:], strict=False)))
+                                              for at, (a, b) in enumerate(itertools.pairwise(sizes)))
             self.act = torch.nn.SELU() if rows.classes else torch.nn.Mish()
             self.drop = torch.nn.Dropout(float(params["dropout"]))
 
