@@ -1,11 +1,13 @@
 """Blends: what is mixed after the race, how honestly it is scored, and what its package does."""
 
+import importlib
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from rightfit import registry
-from rightfit.choose import choose
+from rightfit.engines.inline import Inline
 from rightfit.errors import PackageError, UsageError
 from rightfit.metrics import base
 from rightfit.package import load
@@ -13,6 +15,7 @@ from rightfit.package.runtimes import blend as runtime
 from rightfit.records import Need, Task
 from rightfit.tuning import blend
 
+choosing = importlib.import_module("rightfit.choose")
 TASK = Task(modality="tabular", problem="regression", target=("y",), metric="rmse")
 RMSE = base.find("rmse", "regression")
 
@@ -71,15 +74,19 @@ def test_a_damaged_meta_is_one_sentence(tmp_path, members):
 
 @pytest.fixture(scope="module")
 def chosen(tmp_path_factory):
-    """A curve on a slope: a line and neighbours each know a half of it."""
+    """A step on a slope: a line knows the one, a tree the other."""
     rng = np.random.default_rng(0)
     x = rng.uniform(-3, 3, size=(300, 2))
-    y = 2 * x[:, 0] + np.sin(3 * x[:, 1]) * 2 + 0.3 * rng.normal(size=300)
+    y = x[:, 0] + 3 * (x[:, 1] > 0.5) * (x[:, 1] < 2) + 0.5 * rng.normal(size=300)
     frame = pd.DataFrame({"a": x[:, 0], "b": x[:, 1], "y": y})
-    need = Need(target="y", metric="rmse", budget="40s", workers=1, folds=3, proposals=0,
-                families=("linear", "tree", "knn", "blend"))
+    need = Need(target="y", metric="rmse", budget="10m", workers=1, folds=3, proposals=0,
+                families=("linear", "tree", "blend"))
     folder = tmp_path_factory.mktemp("blend") / "run"
-    return choose(frame, need, out=folder), frame, folder
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(choosing, "_pool", lambda source, need: Inline())
+        patch.setattr("rightfit.tuning.race._ablate", lambda race: None)
+        patch.setattr("rightfit.tuning.race._curve", lambda race: None)
+        return choosing.choose(frame, need, out=folder), frame, folder
 
 
 def test_the_race_ends_with_blends_on_the_finalists_folds(chosen):
