@@ -15,8 +15,8 @@ from rightfit import registry
 from rightfit.errors import UsageError
 from rightfit.records import Dataset, Facts, Family, Model, Task
 
-DEFAULTS: Mapping[str, Any] = {"members": ({"family": "linear", "params": {}}, {"family": "tree", "params": {}}),
-                               "weights": (0.5, 0.5)}
+DEFAULTS: Mapping[str, Any] = {"members": [{"family": "linear", "params": {}}, {"family": "tree", "params": {}}],
+                               "weights": [0.5, 0.5]}
 
 
 class Blend:
@@ -80,4 +80,4 @@ SPEC = Family(
                 licence="Apache-2.0", framework="rightfit", good_at="the best score, whatever it costs",
                 bad_at="latency and size add up; harder to explain"),
     defaults=DEFAULTS, handles=frozenset({"missing", "categorical", "text", "weights", "nonlinear", "noise"}),
-    seconds=lambda task: 2.0 + 1e-4 * task.rows, rank=90, compose=compose)
+    seconds=lambda task: 2.0 + 1e-4 * task.rows, smoke=DEFAULTS, rank=90, compose=compose)

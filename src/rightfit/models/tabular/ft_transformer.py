@@ -82,10 +82,11 @@ SPEC = Family(
                 licence="BSD-3-Clause", framework="torch", good_at="interactions of features; differs from trees",
                 bad_at="by far the slowest to train on a CPU; many columns"),
     space={"width": Dimension(choices=(32, 64, 96, 128)), "layers": Dimension(low=1, high=3, whole=True),
-           "dropout": Dimension(low=0.0, high=0.4), "weight_decay": Dimension(low=1e-6, high=1e-3, log=True),
+           "dropout": Dimension(low=0.0, high=0.4), "early_stopping": Dimension(choices=(True,)),
+           "weight_decay": Dimension(low=1e-6, high=1e-3, log=True),
            "learning_rate": Dimension(low=1e-4, high=3e-3, log=True)},
     defaults=DEFAULTS, regularisers=("dropout", "weight_decay", "early_stopping"),
     handles=frozenset({"missing", "categorical", "text", "weights", "nonlinear"}),
     seconds=lambda task: 6.0 + 2e-4 * task.rows * (5 + task.features),
     requires=("torch",),
-    smoke={"epochs": 25, "width": 16, "layers": 1, "learning_rate": 1e-2}, rank=40)
+    smoke={"epochs": 40, "width": 16, "layers": 1, "learning_rate": 1e-2, "batch": 32}, rank=40)
