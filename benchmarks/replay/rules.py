@@ -206,4 +206,5 @@ def order_file(cases: Sequence[Known]) -> str:
     shapes = {shape: [{"family": params[k][0], "params": params[k][1]} for k in order[:ROUND]]
               for shape, order in orders(cases).items()}
     return json.dumps({"source": "benchmarks/results/replay_table.csv", "program": "benchmarks/replay",
-                       "tables": sorted({case.table for case in cases}), "shapes": {"tabular": shapes}}, indent=1) + "\n"
+                       "tables": sorted({case.table for case in cases}),
+                       "shapes": {"tabular": shapes}}, indent=1) + "\n"

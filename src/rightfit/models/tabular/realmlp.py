@@ -31,7 +31,7 @@ def _make(features: int, outputs: int, rows: Rows, params: Mapping[str, Any]) ->
     binary = torch.from_numpy(_two_valued(rows.X))
 
     def parameter(values: Any, rate: float) -> Any:
-        made = torch.nn.Parameter(values)
+        made: Any = torch.nn.Parameter(values)
         made._rate = rate * (VALUES_RATE / 0.04 if not rows.classes else 1.0)
         return made
 
@@ -50,15 +50,16 @@ def _make(features: int, outputs: int, rows: Rows, params: Mapping[str, Any]) ->
     class Real(torch.nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.register_buffer("plain", torch.nonzero(binary)[:, 0])
-            self.register_buffer("smooth", torch.nonzero(~binary)[:, 0])
-            curved = len(self.smooth)
+            plain, smooth = torch.nonzero(binary)[:, 0], torch.nonzero(~binary)[:, 0]
+            self.register_buffer("plain", plain)
+            self.register_buffer("smooth", smooth)
+            curved = len(smooth)
             self.first = parameter(float(params["frequency"]) * torch.randn(curved, FREQUENCIES), EMBEDDING_RATE)
             self.phase = parameter(math.pi * (2 * torch.rand(curved, FREQUENCIES) - 1), EMBEDDING_RATE)
             bound = FREQUENCIES ** -0.5
             self.second = parameter((2 * torch.rand(curved, FREQUENCIES, EMBEDDED) - 1) * bound, EMBEDDING_RATE)
             self.third = parameter((2 * torch.rand(curved, EMBEDDED) - 1) * bound, EMBEDDING_RATE)
-            wide = len(self.plain) + curved * (EMBEDDED + 1)
+            wide = len(plain) + curved * (EMBEDDED + 1)
             self.scale = parameter(torch.ones(wide), SCALE_RATE)
             sizes = [wide, *[int(params["width"])] * int(params["layers"]), outputs]
             self.layers = torch.nn.ModuleList(Linear(a, b, at == len(sizes) - 2)
