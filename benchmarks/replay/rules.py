@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 from virtual import race_picks
 
+from rightfit.tuning.order import shape_of
+
 DRAWS = 2000
 ROUND = 8  # places of the portfolio that the learned order ranks
 Row = Mapping[str, str]
@@ -59,15 +61,6 @@ class Known:
     def shape(self) -> str:
         """By what the order of the portfolio is learned."""
         return shape_of(self.problem, self.rows)
-
-
-def shape_of(problem: str, rows: int) -> str:
-    """The kind of table as the learned order knows it.
-
-    >>> shape_of("binary", 500), shape_of("regression", 5000)
-    ('classes, few rows', 'values, many rows')
-    """
-    return f"{'values' if problem == 'regression' else 'classes'}, {'few' if rows < 1000 else 'many'} rows"
 
 
 def complete(rows: Sequence[Row]) -> list[Known]:
@@ -213,4 +206,5 @@ def order_file(cases: Sequence[Known]) -> str:
     shapes = {shape: [{"family": params[k][0], "params": params[k][1]} for k in order[:ROUND]]
               for shape, order in orders(cases).items()}
     return json.dumps({"source": "benchmarks/results/replay_table.csv", "program": "benchmarks/replay",
-                       "tables": sorted({case.table for case in cases}), "shapes": shapes}, indent=1) + "\n"
+                       "tables": sorted({case.table for case in cases}),
+                       "shapes": {"tabular": shapes}}, indent=1) + "\n"

@@ -70,7 +70,7 @@ def run(question: Question, folder: Path, clock: Clock, pool: Any, *, overwrite:
     from rightfit.report import html
     from rightfit.resources.machine import available_mib
     from rightfit.store import Store
-    from rightfit.tuning import lineup, race
+    from rightfit.tuning import blend, lineup, race
 
     need = question.need
     memory = 0.8 * available_mib() / pool.workers
@@ -91,6 +91,7 @@ def run(question: Question, folder: Path, clock: Clock, pool: Any, *, overwrite:
         interrupted = False
         try:
             race.run(racing, pool, pool.workers)
+            blend.mix(racing)
         except KeyboardInterrupt:
             interrupted = True
             watch("interrupted", {})

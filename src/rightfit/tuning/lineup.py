@@ -65,8 +65,10 @@ def line_up(question: Any, store: Store, clock: Clock, memory_mib: float,
     board.ablations.update(store.meta("ablations", []))
     board.out.update({key: "only measured beside the leader" for key in board.ablations})
     race.proposals, race.since_leader = store.meta("search", [0, 0])
+    composed = {name for name, family in short.families.items() if family.compose is not None}
     for old in store.trials():
-        board.add(old)
+        if old.candidate.family not in composed:  # made afresh of what the race ends with
+            board.add(old)
     watch("shortlisted", {"short": short, "folds": len(folds), "resumed": len(board.trials)})
     for fold in range(len(folds)):
         _baseline(race, short.baseline, fold)

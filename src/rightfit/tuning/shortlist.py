@@ -11,6 +11,7 @@ from rightfit.advice import catalogue, description, rules
 from rightfit.advice.rules import Rule as Advised
 from rightfit.errors import Unavailable, UnknownName
 from rightfit.records import Audit, Candidate, Family, Need, Step, Task, frozen
+from rightfit.tuning import order
 
 
 @frozen
@@ -77,7 +78,7 @@ def shortlist(task: Task, audit: Audit, need: Need) -> Shortlist:
     places = {n: f.rank + rules.shift(fired, n, catalogue.tags(f)) for n, f in known.items()}
     fit = sorted((f for f in known.values() if not reasons[f.name]), key=lambda f: (places[f.name], f.name))
     baseline = next(f for f in fit if f.baseline)
-    racing = [f for f in fit if not f.baseline and not f.scheme]
+    racing = [f for f in fit if not f.baseline and not f.scheme and f.compose is None]
     # The quickest goes first, so that there is soon something better than the baseline to deliver.
     quickest = min(racing, key=lambda f: f.seconds(task), default=None)
     racing.sort(key=lambda f: f is not quickest)
@@ -85,7 +86,9 @@ def shortlist(task: Task, audit: Audit, need: Need) -> Shortlist:
               *((f, {**f.defaults, **v}) for f in racing for v in f.variants)]
     rejected = {n: r for n, r in reasons.items() if r}
     found = {c.key: c for f, params in wishes if (c := _prepared(f, params, task, need, rejected)) is not None}
-    return Shortlist(candidates=_pretrained_first(list(found.values())), families={f.name: f for f in fit},
+    first = wishes[0][0].name if wishes and not need.bring else ""
+    ordered = order.arranged(list(found.values()), task, {n: places[n] - f.rank for n, f in known.items()}, first)
+    return Shortlist(candidates=_pretrained_first(ordered), families={f.name: f for f in fit},
                      baseline=Candidate(family=baseline.name, params=dict(baseline.defaults)),
                      rejected=rejected, treatments=planned(audit, task))
 

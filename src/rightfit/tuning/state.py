@@ -89,8 +89,16 @@ class Race:
         if self.empty:
             return min(0.15 * self.clock.budget_s, LAST_S)
         entry = self.board.entry(self.leader) if self.leader else None
-        refit = 1.5 * self.board.fit_s(entry) if entry else 0.0
+        refit = 1.5 * max(self.board.fit_s(entry), self._blend_s) if entry else 0.0
         return min(0.4 * self.clock.budget_s, 8.0 + 0.03 * self.clock.budget_s + refit)
+
+    @property
+    def _blend_s(self) -> float:
+        """Seconds to train the best three at once, where they may be delivered together."""
+        if not any(family.compose is not None for family in self.short.families.values()):
+            return 0.0
+        fits = [entry.measured.get("fit_s", 0.0) for entry in self.board.entries().values()]
+        return max(sum(fits[:3]) / self.workers, max(fits[:3], default=0.0))
 
     def open(self, unit: Unit) -> bool:
         """Whether a unit of work is neither done nor running, and its candidate still in the race."""

@@ -125,7 +125,8 @@ def run(payload: Mapping[str, Any], deadline: float) -> dict[str, Any]:
     fitted = time.monotonic() - started
     held = at.data.X.iloc[valid].reset_index(drop=True)
     pred = checked(model.predict(held), len(valid), at.task)
-    some = np.sort(np.random.default_rng(seed).permutation(len(data))[:sampled])
+    same = np.random.default_rng(seed_of(payload["seed"], payload["fold"], "seen"))  # the same for all: blends
+    some = np.sort(same.permutation(len(data))[:sampled])
     seen = checked(model.predict(data.X.iloc[some].reset_index(drop=True)), len(some), at.task)
     write_arrays(Path(payload["blob"]), rows=valid, pred=pred, train_rows=train[some], train_pred=seen)
     measured = {"fit_s": fitted + payload.get("source_fit_s", 0.0),
