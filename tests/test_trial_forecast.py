@@ -1,5 +1,6 @@
 """What trials will take before they start: learned as a race goes on, and used to leave out what cannot finish."""
 
+import itertools
 import math
 from types import SimpleNamespace
 
@@ -108,7 +109,7 @@ def test_what_does_not_fit_into_memory_is_left_out():
 def test_more_trials_never_widen_the_interval(ratios, name):
     known = [Seen("a", "a-1", ratio, 100.0) for ratio in ratios]
     spreads = [combined(known[:n], "a", "a-1", 100.0, name)[1] for n in range(len(known) + 1)]
-    assert all(after <= before + 1e-9 for before, after in zip(spreads, spreads[1:], strict=False))
+    assert all(after <= before + 1e-9 for before, after in itertools.pairwise(spreads))
     mean, _ = combined(known, "a", "a-1", 100.0, name)
     assert min(0.0, *ratios) - 1e-9 <= mean <= max(0.0, *ratios) + 1e-9
     assert math.isfinite(mean)

@@ -179,7 +179,8 @@ def _objections(card: Card, asked: Description, told: Forecast, words: Words) ->
     if over:
         assert told.fit_s is not None and asked.budget_s is not None
         yield Said(text=words("against.budget" if over == SURELY_BROKEN else "against.folds", folds=FOLDS,
-                              fit=words.figure("fit_s", told.fit_s.value), budget=words.figure("fit_s", asked.budget_s)))
+                              fit=words.figure("fit_s", told.fit_s.value),
+                              budget=words.figure("fit_s", asked.budget_s)))
 
 
 def _names(cards: Mapping[str, Card], asked: Description) -> list[str]:
