@@ -211,7 +211,8 @@ def of_tables(rows: Iterable[Mapping[str, str]]) -> Iterator[dict[str, Any]]:
             yield {"source": "choices, seen" if row["table"] in SEEN else "choices", "case": row["table"],
                    "winner": row["winner"], "advised": " ".join(raced[:TOP]), "of": len(raced),
                    "place": raced.index(row["winner"]) + 1,
-                   "place_by_rank": by_rank(asked, raced).index(row["winner"]) + 1, "best": found[0], "best_in_top_3": int(found[0] in raced[:TOP]),
+                   "place_by_rank": by_rank(asked, raced).index(row["winner"]) + 1, "best": found[0],
+                   "best_in_top_3": int(found[0] in raced[:TOP]),
                    "rank_correlation": spearman([-raced.index(f) for f in raced], [-found.index(f) for f in raced])}
 
 
