@@ -143,6 +143,59 @@ def advice(rows: list[Row]) -> list[str]:
     return [*table(head, lines), "", "; ".join(spent), *throughout(rows, ("machine", "versions", "date"))]
 
 
+FORECASTS = {"latency_ms": 0.20, "memory_mib": 0.15, "size_mib": 0.05, "training_s": 0.30}
+
+
+def forecast(rows: list[Row]) -> list[str]:
+    """Which share of the forecasts lies within the tolerance, on networks it was fitted on or not, and every error."""
+    lines = []
+    for name, tolerance in FORECASTS.items():
+        for which, some in (("all", rows), ("not fitted on", [row for row in rows if row["fitted"] == "0"])):
+            known = [row for row in some if row.get(f"{name}_error")]
+            if known:
+                near = sum(abs(float(row[f"{name}_error"])) <= tolerance for row in known)
+                worst = max(known, key=lambda row: abs(float(row[f"{name}_error"])))
+                lines.append([name, which, f"{near} of {len(known)} within {tolerance:.0%}",
+                              f"{total(known, f'{name}_inside')} of {len(known)}",
+                              f"{worst['network']} {float(worst[f'{name}_error']):+.0%}"])
+    each = [[row["network"], f"{float(row['latency_ms_measured']):.3g}",
+             *(f"{float(row[f'{name}_error']):+.0%}" if row.get(f"{name}_error") else "" for name in FORECASTS)]
+            for row in rows]
+    return [*table(("figure", "networks", "error", "inside the interval", "worst"), lines), "",
+            *table(("network", "ms", *FORECASTS), each), *throughout(rows, ("machine", "versions", "date"))]
+
+
+def repeat(rows: list[Row]) -> list[str]:
+    """Pairs of probes that agree on a quiet machine, and whether a busy neighbour is told of."""
+    quiet = [row for row in rows if row["how"] == "quiet" and row["family"] != "doctor"]
+    busy = [row for row in rows if row["how"] == "busy" and row["family"] != "doctor"]
+    lines = [[f"quiet: two probes apart by at most 5 %, {name}",
+              f"{sum(float(row[f'{name}_apart']) <= 0.05 for row in quiet)} of {len(quiet)} pairs"]
+             for name in ("latency_p50_ms", "latency_p95_ms")]
+    lines += [["quiet: called noisy", f"{total(quiet, 'noisy')} of {2 * len(quiet)} probes"],
+              ["busy neighbours: called noisy", f"{total(busy, 'noisy')} of {2 * len(busy)} probes"]]
+    lines += [[f"rightfit doctor, {how}: slowest", f"{max(float(row['seconds']) for row in some):.2f} s"]
+              for how in ("quiet", "busy")
+              if (some := [row for row in rows if row["how"] == how and row["family"] == "doctor"])]
+    return [*table(("", "figure"), lines), *throughout(rows, ("machine", "versions", "date"))]
+
+
+def choices(rows: list[Row]) -> list[str]:
+    """What fits of a run were forecast to take before they began, and who won."""
+    lines = []
+    for which in ("first", "later"):
+        for name, tolerance in (("fit_s", 0.30), ("peak_mib", 0.15)):
+            n, near, inside = (sum(int(row.get(f"{which}_{name}_{part}") or 0) for row in rows)
+                               for part in ("n", "within", "inside"))
+            lines.append([f"{which} fits of a family", name, f"{near} of {n} within {tolerance:.0%}",
+                          f"{inside} of {n}"])
+    won = [[row["table"], row["problem"], row["rows"], row["winner"], row["order"].partition(" ")[0], row["ties"]]
+           for row in rows]
+    return [*table(("forecast before the trial", "figure", "error", "inside the interval"), lines), "",
+            *table(("table", "problem", "rows", "chosen", "best score", "tied"), won),
+            *throughout(rows, ("machine", "versions", "date", "budget"))]
+
+
 def throughout(rows: list[Row], names: Sequence[str]) -> list[str]:
     """A closing line with what was the same on every row."""
     same = constant(rows)
@@ -152,7 +205,7 @@ def throughout(rows: list[Row], names: Sequence[str]) -> list[str]:
 
 SPECIAL: dict[str, Callable[[list[Row]], list[str]]] = {
     "audit": audit, "intervals": intervals, "speed": speed, "contract": contract, "honesty": honesty,
-    "advice": advice}
+    "advice": advice, "forecast": forecast, "repeat": repeat, "choices": choices}
 
 
 def section(path: Path) -> list[str]:

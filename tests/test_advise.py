@@ -235,12 +235,13 @@ def test_a_bad_need_file_gets_one_sentence(tmp_path, text, said):
 @pytest.mark.parametrize(("language", "heading"), [("en", "2 The data"), ("zh_CN", "二、数据")])
 def test_the_questionnaire_asks_six_chapters(language, heading):
     answers = ["tabular-classification", "5000", "2", "30", "20", "", "0.1", "n", "y", "n", "", "cpu", "5ms", "", "",
-               "n", "10m"]
+               "20/s", "50USD/month", "n", "10m"]
     done = run("advise", "--language", language, "--json", given="\n".join(answers) + "\n")
     found = answered(done)
     assert heading in done.stderr
     assert (found["problem"], found["rows"], found["features"], found["imbalance"]) == ("binary", 5000, 30, 20.0)
     assert found["misses"] is True and found["latency_ms"] == 5.0 and found["budget_s"] == 600
+    assert found["traffic_per_s"] == 20.0 and found["serve_usd"] == 50.0
 
 
 def test_an_answer_that_cannot_be_used_is_asked_again():

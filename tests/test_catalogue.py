@@ -149,7 +149,10 @@ def test_networks_are_counted_on_the_meta_device():
     assert found["resnet18"].flops == pytest.approx(2 * 1.814e9 * (160 / 224) ** 2, rel=0.02)
     (lstm, gru), = [meta.sizes(FAMILIES["lstm"])]
     assert lstm.parameters > gru.parameters > 20_000 * 64 and lstm.flops > 0
-    assert meta.sizes(FAMILIES["bert"]) == [] and meta.sizes(FAMILIES["linear"]) == []
+    encoder, = meta.sizes(FAMILIES["bert"])
+    assert encoder.parameters == pytest.approx(22.6e6, rel=0.01) and encoder.licence == "apache-2.0"
+    assert found["resnet18"].weights.startswith("timm/resnet18") and found["resnet18"].licence == "apache-2.0"
+    assert meta.sizes(FAMILIES["linear"]) == []
 
 
 def test_the_table_of_models_imports_no_torch():

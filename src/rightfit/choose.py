@@ -70,7 +70,7 @@ def run(question: Question, folder: Path, clock: Clock, pool: Any, *, overwrite:
     from rightfit.report import html
     from rightfit.resources.machine import available_mib
     from rightfit.store import Store
-    from rightfit.tuning import blend, lineup, race
+    from rightfit.tuning import blend, forecast, lineup, race
 
     need = question.need
     memory = 0.8 * available_mib() / pool.workers
@@ -95,6 +95,7 @@ def run(question: Question, folder: Path, clock: Clock, pool: Any, *, overwrite:
         except KeyboardInterrupt:
             interrupted = True
             watch("interrupted", {})
+        forecast.remember(racing)
         watch("deciding", {"left": clock.left()})
         bench = deliver.Bench(board=racing.board, baseline=racing.short.baseline.key, stage=racing.folder,
                               package=folder / "package", pool=pool, clock=clock, seed=need.seed, memory_mib=memory,

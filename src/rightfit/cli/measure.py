@@ -23,8 +23,9 @@ def measure(package: Annotated[str, typer.Argument(help="A package folder or zip
     from rightfit.package import load, profile
 
     found = profile.take(package, records=_records(package, data))
-    catalogue.remember(str(load(package).info["candidate"]["family"]),
-                       {name: found["measured"][name] for name in catalogue.KEPT})
+    if not found["noisy"]:
+        catalogue.remember(str(load(package).info["candidate"]["family"]),
+                           {name: found["measured"][name] for name in catalogue.KEPT})
     if out is not None:
         profile.write(found, out)
     print(json.dumps(found, indent=1, ensure_ascii=False) if as_json else profile.text(found))

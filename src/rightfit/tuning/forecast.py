@@ -8,16 +8,21 @@ effects model of logarithms; Gelman and Hill 2007, chapter 12). A forecast decid
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 import math
+import os
+import secrets
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 
 from rightfit.records import Candidate, Family, Trial
 from rightfit.resources.forecast import Forecast
-from rightfit.tuning.state import SCREEN, Race, Unit
+from rightfit.tuning.state import SCREEN, Race, Seen, Unit
 
 # Standard deviations of logarithms, from benchmarks/choices.py: of the machine, of families on one machine, of the
 # candidates of a family, and of the folds of a candidate.
-SPREADS = {"fit_s": (0.7, 0.9, 0.6, 0.12), "peak_mib": (0.4, 0.3, 0.2, 0.05)}
+SPREADS = {"fit_s": (0.7, 0.9, 0.6, 0.3), "peak_mib": (0.4, 0.3, 0.15, 0.08)}
 STRETCH = 0.3  # further doubt for each factor e between the rows known and the rows asked for
 Z = 1.96
 CUT = 0.9  # of a soft deadline, from which a fit may have been cut short by it: it tells only the least
@@ -26,16 +31,7 @@ PROCESS_MIB = 260.0  # interpreter, pandas, scikit-learn
 COPIES = 4.0  # of the rows as float64, while they are encoded and split
 WEIGHTS = 6.0  # of a network: its own, gradients, two moments, the best epoch, the export
 NAMES = ("fit_s", "peak_mib")
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Seen:
-    """The logarithm of measured over prior of one trial, its candidate and family, and its training rows."""
-
-    family: str
-    candidate: str
-    log_ratio: float
-    rows: float
+EARLIER = 5  # runs on this machine whose ratios are kept
 
 
 def prior_s(family: Family, race: Race, rows: float) -> float:
@@ -84,6 +80,50 @@ def seen(race: Race, name: str) -> Iterator[Seen]:
         if known and value > 0 and rows > 0 and not (name == "fit_s" and _cut(trial)):
             yield Seen(family=trial.candidate.family, candidate=trial.candidate.key, rows=rows,
                        log_ratio=math.log(value) - _prior(race, trial.candidate, name, rows))
+
+
+def _file() -> Path:
+    """Where the ratios of this machine's earlier runs lie."""
+    from rightfit import resources
+
+    box = resources.machine()
+    key = json.dumps([box["cpu"], box["flags"], box["architecture"], box["cores"]])
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return home / "rightfit" / f"fits-{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
+
+
+def recall() -> dict[str, tuple[Seen, ...]]:
+    """What earlier runs on this machine said of each figure: one for each family and run, the newest EARLIER runs."""
+    try:
+        told = json.loads(_file().read_text(encoding="utf-8"))
+        return {name: tuple(Seen(str(family), f"earlier {at}", float(ratio), float(rows))
+                            for family, some in told[name].items() for at, (ratio, rows) in enumerate(some))
+                for name in NAMES}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
+
+
+def remember(race: Race) -> None:
+    """Keep what this run said, so that the next one begins with it; a home that cannot be written costs only that."""
+    path, found = _file(), dict[str, dict[str, list[list[float]]]]()
+    before = recall()
+    for name in NAMES:
+        kept = found.setdefault(name, {})
+        for one in before.get(name, ()):
+            kept.setdefault(one.family, []).append([one.log_ratio, one.rows])
+        now: dict[str, list[Seen]] = {}
+        for one in seen(race, name):
+            now.setdefault(one.family, []).append(one)
+        for family, some in now.items():
+            rows = math.exp(sum(math.log(one.rows) for one in some) / len(some))
+            kept[family] = [*kept.get(family, []), [_mean(some), rows]][-EARLIER:]
+    part = path.with_name(f".{path.name}.part-{secrets.token_hex(4)}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_text(json.dumps(found), encoding="utf-8")
+        os.replace(part, path)
+    except OSError:
+        part.unlink(missing_ok=True)
 
 
 def combined(known: Sequence[Seen], family: str, candidate: str, rows: float, name: str) -> tuple[float, float]:
@@ -140,7 +180,7 @@ def of(race: Race, unit: Unit) -> dict[str, Forecast]:
     """Seconds of the fit and peak MiB of its process, each with its 95 % interval."""
     rows, found = rows_of(race, unit), {}
     for name in NAMES:
-        known = list(seen(race, name))
+        known = [*race.earlier.get(name, ()), *seen(race, name)]
         mean, spread = combined(known, unit.candidate.family, unit.candidate.key, rows, name)
         value = math.exp(_prior(race, unit.candidate, name, rows) + mean)
         ratio = math.exp(Z * spread)

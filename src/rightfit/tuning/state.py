@@ -40,6 +40,16 @@ class Unit:
         return self.fold == SCREEN
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The logarithm of measured over prior of one trial, its family and candidate, and its training rows."""
+
+    family: str
+    candidate: str
+    log_ratio: float
+    rows: float
+
+
 @dataclass(slots=True)
 class Race:
     """Mutable state of one race; `watch(kind, fields)` hears what happens."""
@@ -54,6 +64,7 @@ class Race:
     suspects: tuple[str, ...] = ()
     running: dict[str, Unit] = field(default_factory=dict)
     expected: dict[str, Mapping[str, float]] = field(default_factory=dict)
+    earlier: Mapping[str, tuple[Seen, ...]] = field(default_factory=dict)
     left_out: dict[str, Mapping[str, float]] = field(default_factory=dict)
     leader: str = ""
     workers: int = 1
