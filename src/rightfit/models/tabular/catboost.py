@@ -84,7 +84,8 @@ def _learn(rows: Rows, params: Mapping[str, Any]) -> Core:
     def predict(X: Any) -> Any:
         return model.predict(X, prediction_type=kind, thread_count=THREADS).reshape(len(X), -1)
 
-    return Core(predict=predict, onnx=lambda: exponent(_onnx(model)) if logs else _onnx(model), learned={"n_estimators": int(model.tree_count_)})
+    return Core(predict=predict, onnx=lambda: exponent(_onnx(model)) if logs else _onnx(model),
+                learned={"n_estimators": int(model.tree_count_)})
 
 
 def _constant(X: Any) -> bool:

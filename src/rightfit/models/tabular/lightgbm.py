@@ -33,8 +33,9 @@ def _settings(rows: Rows, params: Mapping[str, Any]) -> dict[str, Any]:
         "lambda_l1": params["l1"], "lambda_l2": params["l2"], "num_threads": THREADS, "seed": rows.seed % 2**31,
         "deterministic": True, "force_row_wise": True, "verbosity": -1,
     }
-    further: dict[str, Any] = {"quantile": {"alpha": rows.level}, "tweedie": {"tweedie_variance_power": rows.power},
-                               "rank": {"eval_at": [10]}}.get(rows.loss, {})
+    own: dict[str, dict[str, Any]] = {"quantile": {"alpha": rows.level}, "rank": {"eval_at": [10]},
+                                      "tweedie": {"tweedie_variance_power": rows.power}}
+    further = own.get(rows.loss, {})
     if any(rows.monotone):
         further |= {"monotone_constraints": list(rows.monotone)}
     return settings | further | ({"num_class": rows.classes} if rows.classes > 2 else {})

@@ -37,9 +37,10 @@ def _settings(rows: Rows, params: Mapping[str, Any]) -> dict[str, Any]:
         # A fixed start keeps the exported graph equal to the booster; the first trees make up for it.
         "base_score": 0.5 if rows.classes else 1.0 if rows.loss in ("poisson", "tweedie") else 0.0,
     }
-    further: dict[str, Any] = {"quantile": {"quantile_alpha": rows.level},
-                               "tweedie": {"tweedie_variance_power": rows.power},
-                               "rank": {"lambdarank_pair_method": "topk"}}.get(rows.loss, {})
+    own: dict[str, dict[str, Any]] = {"quantile": {"quantile_alpha": rows.level},
+                                      "tweedie": {"tweedie_variance_power": rows.power},
+                                      "rank": {"lambdarank_pair_method": "topk"}}
+    further = own.get(rows.loss, {})
     if any(rows.monotone):
         further |= {"monotone_constraints": tuple(rows.monotone)}
     return settings | further | ({"num_class": rows.classes} if rows.classes > 2 else {})
