@@ -1,19 +1,16 @@
 """Further problems on tables, from the need to what a package answers: ordinal, quantile, count, ranking, monotone."""
 
 import json
-import sys
 
 import numpy as np
 import pandas as pd
 import pytest
+from quick import light
 
 import rightfit as rf
-import rightfit.choose
 from rightfit.data.assemble import assemble
 from rightfit.data.schema import infer
-from rightfit.delivery import prove
 from rightfit.delivery.predict import predict
-from rightfit.engines.inline import Inline
 from rightfit.errors import RightfitError, UsageError
 from rightfit.metrics import find, score
 from rightfit.records import Need, Task
@@ -22,9 +19,7 @@ from rightfit.task.understand import understand
 
 @pytest.fixture(autouse=True)
 def here(monkeypatch):
-    """Trials run in this process and one package is measured: what is looked at is the problem, not the race."""
-    monkeypatch.setattr(sys.modules["rightfit.choose"], "_pool", lambda source, need: Inline())
-    monkeypatch.setattr(prove, "PROBES", 1)
+    light(monkeypatch)
 
 
 def frame(n=240, seed=0):
