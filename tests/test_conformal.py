@@ -54,7 +54,7 @@ def test_other_levels_and_too_few_rows():
     assert conformal.intervals(np.zeros((1, 1)), task("regression"), kept, 0.5).shape == (1, 1, 2)
     with pytest.raises(UsageError, match="level must be one of those"):
         conformal.intervals(np.zeros((1, 1)), task("regression"), kept, 0.99)
-    with pytest.raises(DataError, match="coverage=0.9 needs 9 rows or more; got rows=8"):
+    with pytest.raises(DataError, match=r"coverage=0\.9 needs 9 rows or more; got rows=8"):
         conformal.learn(y[:8], np.zeros(8), task("regression"), 0.9)
     with pytest.raises(UsageError, match="ask for sets"):
         conformal.intervals(np.ones((1, 2)), task("binary", classes=("a", "b")), kept)
