@@ -2,11 +2,11 @@
 
 import os
 import pickle
-import sys
 
 import numpy as np
 import pandas as pd
 import pytest
+from quick import light
 from sklearn.base import clone
 from sklearn.datasets import load_iris
 from sklearn.exceptions import NotFittedError
@@ -16,21 +16,12 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import rightfit as rf
-import rightfit.choose
 from rightfit.data import assemble, schema
-from rightfit.delivery import prove
-from rightfit.engines.inline import Inline
 from rightfit.errors import DataError, Infeasible
 from rightfit.task.understand import understand
 
 QUICK = rf.Need(families=("linear",), proposals=0, folds=2)
 SLOW = bool(os.environ.get("RIGHTFIT_SLOW"))
-
-
-def light(patch):
-    """Trials run in this process and one package is measured: what is looked at is the face, not the race."""
-    patch.setattr(sys.modules["rightfit.choose"], "_pool", lambda source, need: Inline())
-    patch.setattr(prove, "PROBES", 1)
 
 
 @pytest.fixture(autouse=True)

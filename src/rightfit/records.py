@@ -353,7 +353,8 @@ class Dataset:
 
     X: pandas DataFrame (n rows, one column per feature of the schema, values coerced to their kinds).
     y: int64 class codes (n,), or float64 (n,), or int8 (n, k) multilabel, or float64 (n, k) several outputs, or
-    float64 (n, 2) relevance and query number for ranking; None unlabelled. groups: int64 (n,) or None. time: int64 nanoseconds (n,) or None. weight: float64 (n,) or None.
+    float64 (n, 2) relevance and query number for ranking; None unlabelled. groups: int64 (n,) or None.
+    time: int64 nanoseconds (n,) or None. weight: float64 (n,) or None.
     protected: str (n,), the group of each row in the protected column, or None.
     """
 
@@ -456,8 +457,8 @@ class Family:
 
     `build(params, task)` returns an unfitted Model. `defaults` are strong settings; `variants` further ones worth
     trying early (a portfolio). `regularisers` are the names in `space` that fight over-fitting. `handles`: missing,
-    categorical, text, weights, imbalance, nonlinear, wide, noise, monotone. `seconds(task)` is a rough prior of one fit in
-    seconds. `requires`: importable packages. `smoke`: params for a one-second fit. `xfail`: {conformance check:
+    categorical, text, weights, imbalance, nonlinear, wide, noise, monotone. `seconds(task)` is a rough prior of one
+    fit in seconds. `requires`: importable packages. `smoke`: params for a one-second fit. `xfail`: {conformance check:
     reason and removal condition}. `rank`: prior quality rank, lower is tried earlier.
 
     `prepare` completes params before the race (where the pretrained weights lie) or raises Unavailable with what to

@@ -51,8 +51,8 @@ def choose(
     out: Annotated[Text, typer.Option(help="Run folder; the same command resumes it")] = None,
     test: Annotated[Text, typer.Option(help="Rows used only for the final check")] = None,
     modality: Modality = None,
-    problem: Annotated[Text, typer.Option(help="Overrule: binary, multiclass, multilabel, ordinal, regression, quantile, "
-                                                "count, ranking")] = None,
+    problem: Annotated[Text, typer.Option(help="Overrule: binary, multiclass, multilabel, ordinal, regression, "
+                                          "quantile, count, ranking")] = None,
     positive: Annotated[Text, typer.Option(help="The positive class of a binary target")] = None,
     delimiter: Annotated[Text, typer.Option(help="Separates the labels of a multilabel target")] = None,
     group: Annotated[Text, typer.Option(help="Rows that share this column never stand on both sides")] = None,

@@ -49,8 +49,9 @@ def _known(schema: Schema | None, name: str) -> Column | None:
 def encode_target(frame: Any, task: Task) -> Any:
     """The target as numbers; every row must have one.
 
-    Binary, multiclass, ordinal: int64 (n,), positions in task.classes. Multilabel: int8 (n, k). Values: float64 (n,), or (n, k) for several
-    targets; ranking: (n, 2), relevance and query. `frame` is a pandas DataFrame, or the Series of the only target.
+    Binary, multiclass, ordinal: int64 (n,), positions in task.classes. Multilabel: int8 (n, k). Values:
+    float64 (n,), or (n, k) for several targets; ranking: (n, 2), relevance and query. `frame` is a
+    pandas DataFrame, or the Series of the only target.
     Raises DataError for a label that is no class and for a value that is no number.
     """
     columns = [frame] if getattr(frame, "ndim", 2) == 1 else [frame[name] for name in task.target]

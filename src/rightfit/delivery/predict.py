@@ -124,7 +124,8 @@ def _values(model: LoadedModel, source: str | Path) -> tuple[Any, _Named]:
 def columns(model: LoadedModel, values: Any) -> dict[str, list[Any]]:
     """The columns of the output, from calibrated values (n, k).
 
-    `prediction`, then `probability_<class>`; several values: `prediction_<target or level>` each; several labels: joined by `;`.
+    `prediction`, then `probability_<class>`; several values: `prediction_<target or level>` each; several
+    labels: joined by `;`.
     """
     found = model.decide(values)
     if not model.task.classifies:
@@ -142,7 +143,7 @@ def columns(model: LoadedModel, values: Any) -> dict[str, list[Any]]:
 
 
 def bounds(model: LoadedModel, values: Any) -> dict[str, list[Any]]:
-    """`low` and `high` of the interval (several outputs: `low_<target>`, ...), or the `set` of classes joined by `;`."""
+    """`low` and `high` of intervals (several outputs: `low_<target>`, ...), or the `set` of classes joined by `;`."""
     from rightfit.metrics import conformal
 
     task, kept = model.task, model.rule.conformal

@@ -78,7 +78,7 @@ def matrix(worth: Mapping[str, float], of: Subject) -> tuple[tuple[float, ...], 
     `right`, `wrong` hold for all; TP, TN, FP, FN for a binary task, "true>predicted" pairs override them. All are
     amounts of zero or more; those of errors are taken off.
     """
-    if not of.classes or not of.one_label:
+    if not of.classes or of.problem not in ("binary", "multiclass", "ordinal"):
         raise UsageError(f"worth needs a binary or multiclass problem; got problem={of.problem!r}, leave worth out.")
     for name, value in worth.items():
         if not 0 <= value < float("inf"):

@@ -105,7 +105,7 @@ def _quadratic(means: Array, task: Task) -> Array:
 
 
 def _apart_rows(y: Array, codes: Array, task: Task) -> Array:
-    return np.abs(y.astype(float) - codes.astype(float))
+    return np.asarray(np.abs(y.astype(float) - codes.astype(float)))
 
 
 def _linear_kappa(y: Array, codes: Array, weight: Array | None, task: Task) -> float:

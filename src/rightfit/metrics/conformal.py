@@ -27,12 +27,12 @@ def scores(y: Array, pred: Array, task: Task) -> Array:
     """How strange each row is, (n, outputs): y as in Dataset, pred delivered out-of-fold predictions."""
     pred = np.asarray(pred, float)
     if task.one_label:
-        return 1 - pred[np.arange(len(y)), np.asarray(y, int)][:, None]
+        return np.asarray(1 - pred[np.arange(len(y)), np.asarray(y, int)][:, None])
     if task.problem == "quantile":
         wide = pred.reshape(len(y), -1)
-        return np.maximum(wide[:, 0] - y, y - wide[:, -1])[:, None]
+        return np.asarray(np.maximum(wide[:, 0] - y, y - wide[:, -1])[:, None])
     wide, true = pred.reshape(len(y), -1), np.asarray(y, float).reshape(len(y), -1)
-    return np.abs(true - wide) / _scale(wide, task)
+    return np.asarray(np.abs(true - wide) / _scale(wide, task))
 
 
 def _scale(wide: Array, task: Task) -> Array:
@@ -54,7 +54,7 @@ def learn(y: Array, pred: Array, task: Task, level: float) -> dict[str, Any]:
     strange = scores(y, pred, task)
     found = {f"{one:g}": bound(strange, one) for one in sorted({*LEVELS, level})}
     if found[f"{level:g}"] is None:
-        raise DataError(f"coverage={level:g} needs {math.ceil(level / (1 - level))} rows or more; got "
+        raise DataError(f"coverage={level:g} needs {math.ceil(level / (1 - level) - 1e-9)} rows or more; got "
                         f"rows={len(strange)}, lower it.")
     return {"level": level, "rows": len(strange), "bounds": {k: v.tolist() for k, v in found.items() if v is not None}}
 
@@ -95,7 +95,7 @@ def sets(proba: Array, task: Task, kept: Mapping[str, Any], level: float | None 
 def covered(y: Array, pred: Array, task: Task, kept: Mapping[str, Any], level: float | None = None) -> Array:
     """Bool (n, outputs): whether the set or interval of a row holds what is true."""
     if task.one_label:
-        return sets(pred, task, kept, level)[np.arange(len(y)), np.asarray(y, int)][:, None]
+        return np.asarray(sets(pred, task, kept, level)[np.arange(len(y)), np.asarray(y, int)][:, None])
     ends = intervals(pred, task, kept, level)
     true = np.asarray(y, float).reshape(len(y), -1)
     return np.asarray((ends[:, :, 0] <= true) & (true <= ends[:, :, 1]))

@@ -39,9 +39,9 @@ def check_family(family: Family, problem: Problem | None = None) -> tuple[Named,
     """Every check of a family for each of its problems, or for one: (name, function without arguments).
 
     The family is built with `family.smoke`. Where rows are dear (images, texts), one classification is checked in
-    full, of regression and FURTHER problems what depends on it, and of others that predictions are proper. A check named in
-    `family.xfail`, by its name or by problem-name, must fail, and fails if it passes. A family for models that the user
-    brings is only built when it has smoke parameters.
+    full, of regression and FURTHER problems what depends on it, and of others that predictions are proper. A check
+    named in `family.xfail`, by its name or by problem-name, must fail, and fails if it passes. A family for models that
+    the user brings is only built when it has smoke parameters.
     """
     stated = ("stated", lambda: _stated(family))
     if family.scheme and not family.smoke:
@@ -49,7 +49,8 @@ def check_family(family: Family, problem: Problem | None = None) -> tuple[Named,
     problems = [p for p in family.problems if p in SUPERVISED]
     cases: list[Named] = []
     for one in [problem] if problem else problems:
-        due = FAMILY_CHECKS if problem and problem not in FURTHER else _due(problems, one, SIZES.get(family.modality, Size()))
+        whole = problem is not None and problem not in FURTHER
+        due = FAMILY_CHECKS if whole else _due(problems, one, SIZES.get(family.modality, Size()))
         case = Case(family, one, few=len(due) == 1)
         for check in due:
             name = check.__name__.removeprefix("_")

@@ -17,6 +17,7 @@ from typing import Any
 from rightfit import cache, registry, trace
 from rightfit.errors import RightfitError
 from rightfit.records import Candidate, Dataset, Family, Model, Rule, Task, revive
+from rightfit.resources.threads import worth
 from rightfit.store import write_arrays
 from rightfit.tuning import stage as staging
 from rightfit.tuning import steps
@@ -174,8 +175,8 @@ def screen(payload: Mapping[str, Any], deadline: float) -> dict[str, Any]:
 
 @cached
 def refit(payload: Mapping[str, Any], deadline: float) -> dict[str, Any]:
-    """The candidate on all rows, written as a package; alone on the machine, a network may use every core."""
-    os.environ["RIGHTFIT_THREADS"] = str(payload.get("threads", 1))
+    """The candidate on all rows, written as a package; alone, it may use as many cores as a probe finds free."""
+    os.environ["RIGHTFIT_THREADS"] = str(worth(int(payload.get("threads", 1))))
     at = staging.read(Path(payload["stage"]))
     candidate = revive(Candidate, payload["candidate"])
     seed = seed_of(payload["seed"], candidate.key, "all")

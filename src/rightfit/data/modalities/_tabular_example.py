@@ -43,7 +43,8 @@ def example(problem: Problem, n: int = 240, seed: int = 0, noise: bool = False) 
     levels = (0.1, 0.5, 0.9) if problem == "quantile" else ()
     outputs = 1 if problem == "ranking" else len(levels) or (y.shape[1] if y.ndim == 2 else 1)
     targets = outputs if y.ndim == 2 else 1
-    task = Task(modality="tabular", problem=problem, target=tuple(f"y{i}" for i in range(targets)), metric="", quantiles=levels,
+    task = Task(modality="tabular", problem=problem, target=tuple(f"y{i}" for i in range(targets)), metric="",
+                quantiles=levels,
                 classes=classes, outputs=outputs, rows=n, features=len(KINDS))
     return Dataset(X=frame, y=y, schema=schema), task
 

@@ -167,7 +167,7 @@ def shares(model: Any) -> Any:
 
 
 def _extended(model: Any, write: Any) -> Any:
-    """The model with what `write(add, y)` makes of its output Y in place of it; numbers become constants of its kind."""
+    """The model with `write(add, y)` of its output Y in place of it; numbers become constants of its kind."""
     from onnx import TensorProto, helper, numpy_helper
 
     graph = model.graph

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -15,7 +16,6 @@ from rightfit.records import Problem, Task, frozen
 
 PROBLEMS: tuple[Problem, ...] = ("binary", "multiclass", "multilabel", "regression", "ordinal", "quantile", "count",
                                  "ranking")  # what boosters have a loss for
-THREADS = 1  # boosters with two threads on shared cores were measured 13 times slower than with one
 INNER_SHARE = 0.15
 PROBE_ROWS = 400
 INNER_ROWS = 100  # below this, an inner split is noise and the settings are used as they are
@@ -76,6 +76,11 @@ class Core:
 
 
 Learn = Callable[[Rows, Mapping[str, Any]], Core]
+
+
+def threads() -> int:
+    """How many threads a fit may use: one beside other trials, what `rightfit.resources.threads` found when alone."""
+    return max(1, int(os.environ.get("RIGHTFIT_THREADS", "1")))
 
 
 def inner_split(rows: Rows, groups: Any, stamps: Any) -> tuple[Any, Any] | None:

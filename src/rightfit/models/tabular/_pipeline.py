@@ -28,7 +28,7 @@ class Goal:
 
 
 def _goals(task: Task, y: Any) -> list[Goal]:
-    """One core per label, output or level; of k ordered classes k - 1, each of being above one (Frank and Hall 2001)."""
+    """One core per label, output or level; of k ordered classes k - 1, each of being above (Frank and Hall 2001)."""
     if task.problem == "ordinal":
         return [Goal(y=(y >= place).astype(np.int64), column=place) for place in range(1, len(task.classes))]
     if task.problem == "quantile":
@@ -94,7 +94,7 @@ class TabularModel:
                 back[np.arange(classes), codes] = 1.0
             else:
                 back[:, column] = codes
-            if self.task.problem == "ordinal":
+            if column and self.task.problem == "ordinal":
                 back[:, column - 1] -= codes
         else:
             y = y.astype(np.float64)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from rightfit.models.tabular._graph import exponent, tidy
-from rightfit.models.tabular._parts import PROBLEMS, THREADS, Core, Rows, quiet, trees_per_round
+from rightfit.models.tabular._parts import PROBLEMS, Core, Rows, quiet, threads, trees_per_round
 from rightfit.models.tabular._pipeline import TabularModel
 from rightfit.records import Dimension, Facts, Family, Task
 
@@ -37,7 +37,7 @@ def _settings(rows: Rows, params: Mapping[str, Any], trees: int) -> dict[str, An
         "l2_leaf_reg": params["l2"], "random_strength": params["random_strength"], "rsm": params["colsample"],
         "bootstrap_type": "Bayesian", "bagging_temperature": params["bagging_temperature"],
         "min_data_in_leaf": int(params["min_child_samples"]), "loss_function": _loss(rows),
-        "random_seed": rows.seed % 2**31, "thread_count": THREADS, "allow_writing_files": False,
+        "random_seed": rows.seed % 2**31, "thread_count": threads(), "allow_writing_files": False,
         "logging_level": "Silent", **({"monotone_constraints": list(rows.monotone)} if any(rows.monotone) else {}),
     }
 
@@ -82,9 +82,10 @@ def _learn(rows: Rows, params: Mapping[str, Any]) -> Core:
     kind = "Probability" if rows.classes else "Exponent" if logs else "RawFormulaVal"
 
     def predict(X: Any) -> Any:
-        return model.predict(X, prediction_type=kind, thread_count=THREADS).reshape(len(X), -1)
+        return model.predict(X, prediction_type=kind, thread_count=1).reshape(len(X), -1)
 
-    return Core(predict=predict, onnx=lambda: exponent(_onnx(model)) if logs else _onnx(model), learned={"n_estimators": int(model.tree_count_)})
+    return Core(predict=predict, onnx=lambda: exponent(_onnx(model)) if logs else _onnx(model),
+                learned={"n_estimators": int(model.tree_count_)})
 
 
 def _constant(X: Any) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from rightfit.models.tabular._lightgbm_onnx import from_text
-from rightfit.models.tabular._parts import PROBLEMS, THREADS, Core, Rows, quiet, trees_per_round, two_columns
+from rightfit.models.tabular._parts import PROBLEMS, Core, Rows, quiet, threads, trees_per_round, two_columns
 from rightfit.models.tabular._pipeline import TabularModel
 from rightfit.records import Dimension, Facts, Family, Task
 
@@ -30,11 +30,12 @@ def _settings(rows: Rows, params: Mapping[str, Any]) -> dict[str, Any]:
         "learning_rate": params["learning_rate"], "num_leaves": params["num_leaves"], "max_depth": params["max_depth"],
         "min_data_in_leaf": min(params["min_child_samples"], max(len(rows.y) // 10, 1)),
         "bagging_fraction": params["subsample"], "bagging_freq": 1, "feature_fraction": params["colsample"],
-        "lambda_l1": params["l1"], "lambda_l2": params["l2"], "num_threads": THREADS, "seed": rows.seed % 2**31,
+        "lambda_l1": params["l1"], "lambda_l2": params["l2"], "num_threads": threads(), "seed": rows.seed % 2**31,
         "deterministic": True, "force_row_wise": True, "verbosity": -1,
     }
-    further: dict[str, Any] = {"quantile": {"alpha": rows.level}, "tweedie": {"tweedie_variance_power": rows.power},
-                               "rank": {"eval_at": [10]}}.get(rows.loss, {})
+    own: dict[str, dict[str, Any]] = {"quantile": {"alpha": rows.level}, "rank": {"eval_at": [10]},
+                                      "tweedie": {"tweedie_variance_power": rows.power}}
+    further = own.get(rows.loss, {})
     if any(rows.monotone):
         further |= {"monotone_constraints": list(rows.monotone)}
     return settings | further | ({"num_class": rows.classes} if rows.classes > 2 else {})
@@ -75,7 +76,7 @@ def _learn(rows: Rows, params: Mapping[str, Any]) -> Core:
         return lightgbm.Dataset(part.X, part.y, weight=part.weight, group=sizes, **more)
 
     with quiet():
-        data = grouped(train, params={"verbosity": -1, "num_threads": THREADS})
+        data = grouped(train, params={"verbosity": -1, "num_threads": threads()})
         if rows.inner is not None:
             sets = [grouped(valid, reference=data)]
         booster = lightgbm.train(_settings(train, params), data, trees, valid_sets=sets,
@@ -84,7 +85,7 @@ def _learn(rows: Rows, params: Mapping[str, Any]) -> Core:
     best = int(booster.best_iteration)
 
     def predict(X: Any) -> Any:
-        out: Any = booster.predict(X, num_iteration=best, num_threads=THREADS)
+        out: Any = booster.predict(X, num_iteration=best, num_threads=1)
         return two_columns(out) if rows.classes == 2 else out.reshape(len(X), -1)
 
     def onnx() -> Any:

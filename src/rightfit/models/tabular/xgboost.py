@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from rightfit.models.tabular._graph import tidy
-from rightfit.models.tabular._parts import PROBLEMS, THREADS, Core, Rows, quiet, trees_per_round, two_columns
+from rightfit.models.tabular._parts import PROBLEMS, Core, Rows, quiet, trees_per_round, two_columns
 from rightfit.models.tabular._pipeline import TabularModel
 from rightfit.records import Dimension, Facts, Family, Task
 
@@ -33,13 +33,15 @@ def _settings(rows: Rows, params: Mapping[str, Any]) -> dict[str, Any]:
         "tree_method": "hist", "learning_rate": params["learning_rate"], "max_depth": int(params["max_depth"]),
         "min_child_weight": params["min_child_weight"], "subsample": params["subsample"],
         "colsample_bytree": params["colsample"], "alpha": params["l1"], "lambda": params["l2"],
-        "gamma": params["gamma"], "nthread": THREADS, "seed": rows.seed % 2**31, "verbosity": 0,
+        "gamma": params["gamma"], "seed": rows.seed % 2**31, "verbosity": 0,
+        "nthread": 1,  # sums over several threads differ in their last bits, and then trees do
         # A fixed start keeps the exported graph equal to the booster; the first trees make up for it.
         "base_score": 0.5 if rows.classes else 1.0 if rows.loss in ("poisson", "tweedie") else 0.0,
     }
-    further: dict[str, Any] = {"quantile": {"quantile_alpha": rows.level},
-                               "tweedie": {"tweedie_variance_power": rows.power},
-                               "rank": {"lambdarank_pair_method": "topk"}}.get(rows.loss, {})
+    own: dict[str, dict[str, Any]] = {"quantile": {"quantile_alpha": rows.level},
+                                      "tweedie": {"tweedie_variance_power": rows.power},
+                                      "rank": {"lambdarank_pair_method": "topk"}}
+    further = own.get(rows.loss, {})
     if any(rows.monotone):
         further |= {"monotone_constraints": tuple(rows.monotone)}
     return settings | further | ({"num_class": rows.classes} if rows.classes > 2 else {})
@@ -71,11 +73,11 @@ def _learn(rows: Rows, params: Mapping[str, Any]) -> Core:
 
     def matrix(part: Rows) -> Any:
         if part.query is None:
-            return xgboost.DMatrix(part.X, part.y, weight=part.weight, nthread=THREADS)
+            return xgboost.DMatrix(part.X, part.y, weight=part.weight, nthread=1)
         part, sizes = part.by_query()
         # One weight a query: that of its rows on average.
         weight = None if part.weight is None else np.add.reduceat(part.weight, np.cumsum(sizes) - sizes) / sizes
-        return xgboost.DMatrix(part.X, part.y, weight=weight, group=sizes, nthread=THREADS)
+        return xgboost.DMatrix(part.X, part.y, weight=weight, group=sizes, nthread=1)
 
     trees, train, evals = int(params["n_estimators"]), rows, []
     if rows.inner is not None:
