@@ -152,7 +152,7 @@ def throughout(rows: list[Row], names: Sequence[str]) -> list[str]:
 
 SPECIAL: dict[str, Callable[[list[Row]], list[str]]] = {
     "audit": audit, "intervals": intervals, "speed": speed, "contract": contract, "honesty": honesty,
-    "advice": advice}
+    "advice": advice, "serve": speed}
 
 
 def section(path: Path) -> list[str]:
