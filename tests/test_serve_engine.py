@@ -50,6 +50,8 @@ class Fake:
 
     def parse(self, records, seen):
         for at, record in enumerate(records):
+            if record["x"] == 77:
+                raise KeyError("a fault of parsing itself")
             if not isinstance(record["x"], int):
                 raise Invalid([{"row": at, "field": "x", "must": "a whole number", "got": repr(record["x"])}])
             seen["seen", "x"] += 1
@@ -108,7 +110,8 @@ def test_a_batch_holds_so_many_rows_and_a_request_is_never_cut():
 
 def test_one_bad_request_spoils_no_other():
     made = engine(Fake())
-    assert [said(one) for one in ask(made, 1, "x", 13, 99, 2)] == [10.0, Invalid, DataError, ZeroDivisionError, 20.0]
+    assert [said(one) for one in ask(made, 1, "x", 13, 99, 77, 2)] == [
+        10.0, Invalid, DataError, ZeroDivisionError, KeyError, 20.0]
 
 
 def test_the_queue_is_bounded():
