@@ -59,16 +59,24 @@ def frame(rows: int, seed: int = 0) -> Any:
 
 
 def packages(home: Path, count: int, rows: int = 5000) -> list[Path]:
-    """LightGBM packages, each trained by `rightfit choose` on other rows; those already there are taken."""
+    """LightGBM packages with the family's defaults, each trained on other rows; those already there are taken."""
+    from rightfit import registry
+    from rightfit.choose import ask
+    from rightfit.package import write
+    from rightfit.records import Candidate, Need, Rule
+    from rightfit.tuning import trial
+
     found = []
     for at in range(count):
-        out = home / f"run{at}"
-        if not (out / "package").exists():
-            table = home / f"table{at}.csv"
-            frame(rows, seed=at).to_csv(table, index=False)
-            subprocess.run([sys.executable, "-m", "rightfit", "choose", str(table), "--target", "y", "--family",
-                            "lightgbm", "--budget", "30s", "--out", str(out)], check=True, capture_output=True)
-        found.append(out / "package")
+        out = home / f"package{at}"
+        if not out.exists():
+            question = ask(frame(rows, seed=at), Need(target="y"))
+            candidate = Candidate(family="lightgbm",
+                                  params=dict(registry.plugin("rightfit.models", "lightgbm", "family").defaults))
+            model = trial.fit(candidate, question.data, question.task, seed=at, deadline=time.monotonic() + 300)
+            write.write(model, out, task=question.task, schema=question.data.schema, rule=Rule(), candidate=candidate,
+                        sample=frame(64, seed=100 + at).drop(columns="y"))
+        found.append(out)
     return found
 
 
@@ -389,7 +397,7 @@ def peers(home: Path, python: str) -> Iterator[Row]:
     yield row("rightfit: closed loop, 16 connections", ours["per_s"], "requests/s")
     yield row("rightfit: resident memory", memory, "MiB")
     if not (home / "mlflow").exists():
-        subprocess.run([python, "-m", "rightfit", "export", str(package.parent), "--to", "mlflow", "-o",
+        subprocess.run([python, "-m", "rightfit", "export", str(package), "--to", "mlflow", "-o",
                         str(home / "mlflow")], check=True)
     service = home / "bento"
     service.mkdir(exist_ok=True)
