@@ -18,6 +18,7 @@ import contextlib
 import hashlib
 import json
 import os
+import shutil
 import signal
 import socket
 import statistics
@@ -163,19 +164,22 @@ def serving(source: Path, *options: str) -> Iterator[Running]:
             one.stop()
 
 
-def start_load(port: int, texts: Sequence[str], **plan: Any) -> subprocess.Popen[str]:
+def start_load(port: int, texts: Sequence[str], **plan: Any) -> tuple[subprocess.Popen[bytes], Path]:
     """The load generator, started."""
     full = {"host": "127.0.0.1", "port": port, "rate": 500.0, "seconds": 10.0, "connections": 64, "path": "/predict",
             "bodies": list(texts), **plan}
-    with tempfile.NamedTemporaryFile("w", suffix=".json", delete=False) as file:
-        json.dump(full, file)
-    return subprocess.Popen([sys.executable, str(LOAD), file.name], stdout=subprocess.PIPE, text=True)
+    folder = Path(tempfile.mkdtemp(prefix="rightfit-load-"))
+    (folder / "plan.json").write_text(json.dumps(full), encoding="utf-8")
+    return subprocess.Popen([sys.executable, str(LOAD), str(folder / "plan.json"), str(folder / "out.json")]), folder
 
 
-def loaded(process: subprocess.Popen[str]) -> Row:
+def loaded(started: tuple[subprocess.Popen[bytes], Path]) -> Row:
     """What the load generator found."""
-    out, _ = process.communicate(timeout=300)
-    found: Row = json.loads(out)
+    process, folder = started
+    if process.wait(300):
+        raise SystemExit(f"the load generator must end well; got exit={process.returncode}.")
+    found: Row = json.loads((folder / "out.json").read_text(encoding="utf-8"))
+    shutil.rmtree(folder)
     return found
 
 

@@ -1,6 +1,6 @@
 """The load generator of benchmarks/serve.py: one process, raw sockets, one request a connection at a time.
 
-    python benchmarks/serve_load.py PLAN.json      prints one JSON object
+    python benchmarks/serve_load.py PLAN.json OUT.json      writes one JSON object
 
 Open loop: request i is due at start + i / rate, whatever happened to the ones before, and its latency counts from then
 (so a server that stalls cannot hide it: "coordinated omission"). Closed loop (rate 0): each of `connections` sends its
@@ -204,7 +204,8 @@ def main() -> None:
         found = asyncio.run(go())
     else:
         found = uvloop.run(go())
-    print(json.dumps(found))
+    with open(sys.argv[2], "w", encoding="utf-8") as file:
+        json.dump(found, file)
 
 
 if __name__ == "__main__":

@@ -68,64 +68,67 @@ def test_what_cannot_be_exported_leaves_nothing(home, tmp_path):
 # --- docker -----------------------------------------------------------------------------------------------------------
 
 _BLOCKED = '''
-import importlib.metadata, json, re, sys
-lines = open(sys.argv[1]).read().split()
-wanted, todo = set(), [re.split("[=<>~! ]", line)[0] for line in lines]
-while todo:
-    name = todo.pop().lower().replace("_", "-")
-    if name in wanted:
-        continue
-    wanted.add(name)
-    try:
-        needs = importlib.metadata.requires(name) or []
-    except importlib.metadata.PackageNotFoundError:
-        continue
-    todo += [re.match("[A-Za-z0-9._-]+", need)[0] for need in needs if "extra ==" not in need.replace("'", '"')]
-allowed = {top for top, of in importlib.metadata.packages_distributions().items()
-           if {one.lower().replace("_", "-") for one in of} & (wanted | {"rightfit"})}
-every = set(importlib.metadata.packages_distributions())
+import importlib.metadata, importlib.util, json, re, sys
+given = json.load(sys.stdin)
+every = {top: {one.lower().replace("_", "-") for one in of}
+         for top, of in importlib.metadata.packages_distributions().items()}
+allowed = set()
+def closure(lines):
+    wanted, todo = {"rightfit"}, [re.split("[=<>~! ]", line)[0] for line in lines]
+    while todo:
+        name = todo.pop().lower().replace("_", "-")
+        if name in wanted:
+            continue
+        wanted.add(name)
+        try:
+            needs = importlib.metadata.requires(name) or []
+        except importlib.metadata.PackageNotFoundError:
+            continue
+        todo += [re.match("[A-Za-z0-9._-]+", need)[0] for need in needs if "extra ==" not in need]
+    return {top for top, of in every.items() if of & wanted}
 class Refuse:
     def find_spec(self, name, path=None, target=None):
         top = name.partition(".")[0]
         if top in every and top not in allowed:
             raise ModuleNotFoundError("not in requirements.txt", name=top)
 sys.meta_path.insert(0, Refuse())
-import importlib.util
-spec = importlib.util.spec_from_file_location("asgi", sys.argv[3])
-asgi = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(asgi)
-import rightfit.cli, uvicorn
-from rightfit.delivery.serve.app import create
-from rightfit.delivery.serve.settings import Settings
-client = asgi.Client(create(Settings(source=sys.argv[2], log=sys.argv[4])))
-answer = client.post("/predict?reasons=1", json.loads(sys.stdin.read()))
-print(answer.text, client.get("/metrics").status, client.get("/").status)
-client.close()
+for one in given["exports"]:
+    allowed = closure(open(one["folder"] + "/requirements.txt").read().split())
+    spec = importlib.util.spec_from_file_location("asgi", given["asgi"])
+    asgi = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(asgi)
+    import rightfit.cli, uvicorn
+    from rightfit.delivery.serve.app import create
+    from rightfit.delivery.serve.settings import Settings
+    client = asgi.Client(create(Settings(source=one["folder"] + "/package", log=one["folder"] + "/log")))
+    answer = client.post("/predict?reasons=1", one["record"])
+    print(answer.text, client.get("/metrics").status, client.get("/").status)
+    client.close()
 print(" ".join(sorted({name.partition(".")[0] for name in sys.modules})))
 '''
 
 
-@pytest.mark.parametrize(("name", "record"), [
-    ("binary", {"size": 1, "age": 2, "colour": "red"}), ("texts", {"text": "a wonderful day"}),
-    ("pictures", {"image": made.uri(made.png(200, 0, 0))})])
-def test_a_docker_context_asks_for_what_serving_imports_and_no_more(home, tmp_path, name, record):
+def test_docker_contexts_ask_for_what_serving_imports_and_no_more(home, tmp_path):
     pytest.importorskip("fastapi")
     pytest.importorskip("orjson")
-    out = export(home / name, "docker", tmp_path / "out")
-    needs = (out / "requirements.txt").read_text().split()
-    names = {re.split("[=<>~!]", line)[0].lower() for line in needs}
-    assert not names & {"torch", "pandas", "scikit-learn", "catboost", "lightgbm", "optuna", "onnx"}
-    assert {"fastapi", "uvicorn", "orjson", "prometheus-client", "typer", "numpy"} <= names
-    for line in needs:
-        dist, _, version = line.partition("==")
-        if version:
-            assert importlib.metadata.version(dist) == version
-    done = subprocess.run([sys.executable, "-c", _BLOCKED, str(out / "requirements.txt"), str(out / "package"),
-                           str(Path(__file__).with_name("asgi.py")), str(tmp_path / "log")],
-                          input=json.dumps(record), capture_output=True, text=True)
+    asked = {"texts": {"text": "a wonderful day"}, "binary": {"size": 1, "age": 2, "colour": "red"},
+             "pictures": {"image": made.uri(made.png(200, 0, 0))}}  # each needs more than the one before
+    exports = []
+    for name, record in asked.items():
+        out = export(home / name, "docker", tmp_path / name)
+        needs = (out / "requirements.txt").read_text().split()
+        names = {re.split("[=<>~!]", line)[0].lower() for line in needs}
+        assert not names & {"torch", "pandas", "scikit-learn", "catboost", "lightgbm", "optuna", "onnx"}
+        assert {"fastapi", "uvicorn", "orjson", "prometheus-client", "typer", "numpy"} <= names
+        for line in needs:
+            dist, _, version = line.partition("==")
+            assert not version or importlib.metadata.version(dist) == version
+        exports.append({"folder": str(out), "record": record})
+    given = {"exports": exports, "asgi": str(Path(__file__).with_name("asgi.py"))}
+    done = subprocess.run([sys.executable, "-c", _BLOCKED], input=json.dumps(given), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
-    answer, loaded = done.stdout.splitlines()
-    assert '"label"' in answer and answer.endswith("200 200"), answer
+    *answers, loaded = done.stdout.splitlines()
+    assert len(answers) == 3 and all('"label"' in one and one.endswith("200 200") for one in answers), answers
     assert not set(loaded.split()) & {"torch", "pandas", "sklearn", "scipy", "catboost", "lightgbm"}
 
 
