@@ -205,7 +205,7 @@ def throughout(rows: list[Row], names: Sequence[str]) -> list[str]:
 
 SPECIAL: dict[str, Callable[[list[Row]], list[str]]] = {
     "audit": audit, "intervals": intervals, "speed": speed, "contract": contract, "honesty": honesty,
-    "advice": advice, "forecast": forecast, "repeat": repeat, "choices": choices}
+    "advice": advice, "forecast": forecast, "repeat": repeat, "choices": choices, "serve": speed}
 
 
 def section(path: Path) -> list[str]:
