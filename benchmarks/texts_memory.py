@@ -49,9 +49,9 @@ def measured(rows: int, budget: float, limit: float) -> dict[str, Any]:
         write(home / "texts.csv", rows)
         size = (home / "texts.csv").stat().st_size / 2**20
         began = time.monotonic()
-        run = subprocess.Popen([sys.executable, "-m", "rightfit", "choose", "texts.csv", "--target", "label", "--metric",
-                                "accuracy", "--budget", f"{budget:g}s", "--out", "run", "--json"], cwd=home,
-                               stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        command = [sys.executable, "-m", "rightfit", "choose", "texts.csv", "--target", "label", "--metric", "accuracy",
+                   "--budget", f"{budget:g}s", "--out", "run", "--json"]
+        run = subprocess.Popen(command, cwd=home, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
         tree = Tree(run.pid)
         tree.start()
         told = json.loads(run.communicate()[0])

@@ -20,7 +20,17 @@ from scipy import sparse
 
 from rightfit.data.modalities._text_example import example, hard
 from rightfit.errors import PackageError, UsageError
-from rightfit.models.text import _bag, _select, _solve, _vectorise, baseline, fasttext, tfidf_linear, tfidf_nb, tfidf_svm
+from rightfit.models.text import (
+    _bag,
+    _select,
+    _solve,
+    _vectorise,
+    baseline,
+    fasttext,
+    tfidf_linear,
+    tfidf_nb,
+    tfidf_svm,
+)
 from rightfit.models.text._vectorise import Bag, Ids, join, join_row, normalise, words
 from rightfit.package import write
 from rightfit.package.read import load

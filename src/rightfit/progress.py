@@ -53,7 +53,8 @@ class Watch:
     def _audited(self, fields: Mapping[str, Any]) -> str:
         for finding in fields["audit"].findings:
             if finding.severity in ("severe", "ask"):
-                self.console.print(f"{'!' if finding.severity == 'severe' else '?'} {finding.column or 'rows'}: {finding.evidence} {finding.consequence}",
+                mark = "!" if finding.severity == "severe" else "?"
+                self.console.print(f"{mark} {finding.column or 'rows'}: {finding.evidence} {finding.consequence}",
                                    highlight=False, markup=False)
         return "baseline"
 

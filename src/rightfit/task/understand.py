@@ -214,8 +214,8 @@ def _single(name: str, values: pd.Series, need: Need, reasons: dict[str, str], q
         mark = _joined(values)
         if mark:
             shown = next(value for value in values if mark in value)
-            questions.append(f"Do values of {name} such as {shown!r} list several labels? Each is treated as one class; "
-                             f"--delimiter {mark!r} makes it multilabel.")
+            questions.append(f"Do values of {name} such as {shown!r} list several labels? Each is treated as one "
+                             f"class; --delimiter {mark!r} makes it multilabel.")
         return "multiclass"
     if need.positive is not None:
         raise UsageError(f"positive needs a target of two values; got positive={need.positive!r} and {name} with "

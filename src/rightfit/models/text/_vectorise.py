@@ -33,7 +33,7 @@ WEIGHTS = ("tfidf", "count", "binary", "mean")
 COUNTS = 1024
 _LOGS = np.concatenate([[0.0], 1.0 + np.log(np.arange(1, COUNTS))])
 LOOK = 256  # texts between two looks at the clock
-MOST = 25_000_000  # counts of one kind of n-gram before features are chosen; 25 bytes each with what choosing makes of it
+MOST = 25_000_000  # counts of one kind of n-gram before features are chosen; 25 bytes each with what choosing makes
 HELD = 40_000_000  # counts of the chosen features
 SHORT = 30  # characters of a word whose pieces are kept for its next occurrence
 
