@@ -27,7 +27,7 @@ from rightfit.models.text._select import choose
 __all__ = ["Bag", "Block", "Ids", "join", "join_row", "normalise", "text_columns", "words"]
 
 Rows = tuple[Any, Any, Any]
-"""Compressed sparse rows: indptr int64 (n + 1,), indices int32 (m,), values float64 (m,), float32 from `fit`."""
+"""Compressed sparse rows: indptr int64 (n + 1,), indices int32 (m,), values float64 (m,)."""
 
 WEIGHTS = ("tfidf", "count", "binary", "mean")
 COUNTS = 1024
@@ -177,7 +177,7 @@ class Bag:
         from scipy import sparse
 
         for block, matrix in zip(self.blocks, counts, strict=True):
-            values = matrix.data
+            values = matrix.data = matrix.data.astype(np.float64)
             for start, end in zip(matrix.indptr[:-1].tolist(), matrix.indptr[1:].tolist(), strict=True):
                 values[start:end] = block.weigh(matrix.indices[start:end], values[start:end])
         X = sparse.hstack(counts, format="csr") if len(counts) > 1 else counts[0]
