@@ -48,11 +48,10 @@ def telling(counts: Any, y: Any) -> Any:
     """
     from scipy import sparse
 
-    # Single precision throughout: a product of mixed precision would copy all counts.
-    ones = np.ones(len(counts.data), np.float32)
+    ones = np.ones(len(counts.data))  # beside the same indices: a product of mixed precision would copy all of them
     present = sparse.csr_array((ones, counts.indices, counts.indptr), shape=counts.shape).T
     y = np.asarray(y, np.float64).reshape(len(y), -1)
-    centred = ((y - y.mean(axis=0)) / np.maximum(y.std(axis=0), 1e-12)).astype(np.float32)
+    centred = (y - y.mean(axis=0)) / np.maximum(y.std(axis=0), 1e-12)
     share = np.bincount(counts.indices, minlength=counts.shape[1]) / len(y)
     best = np.zeros(counts.shape[1])
     for start in range(0, y.shape[1], TARGETS):
