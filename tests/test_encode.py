@@ -146,6 +146,17 @@ def test_text_scores_are_those_of_a_ridge_regression():
     assert np.abs(found - expected).max() < 0.05
 
 
+def test_text_scores_learn_from_some_of_many(monkeypatch):
+    from rightfit.data import _encode_texts
+
+    X, y = notes(600, tell=True)
+    monkeypatch.setattr(_encode_texts, "ROWS", 300)
+    encoder, matrix = Encoder.fit(X, y, NOTES, BINARY, {"tokens": 0, "scale": "standard"})
+    at = encoder.names.index("note (score)")
+    assert np.corrcoef(matrix[:, at], y)[0, 1] > 0.5 and abs(matrix[:, at].std() - 1) < 1e-3
+    assert np.isclose(matrix[:, at], encoder.frame(X)[:, at]).mean() == 0.5
+
+
 def test_text_scores_for_classes_chinese_missing_and_few():
     says = ["很好 很好吃", "太差了 不好", "一般 还行"]
     code = np.arange(90) % 3
