@@ -196,6 +196,23 @@ def choices(rows: list[Row]) -> list[str]:
             *throughout(rows, ("machine", "versions", "date", "budget"))]
 
 
+def texts_choose(rows: list[Row]) -> list[str]:
+    """Promise and test score of each case, beside fastText on the same rows and what others published."""
+    known = {}
+    if (peers := RESULTS / "text_peers.csv").exists():
+        with peers.open(encoding="utf-8", newline="") as file:
+            known = {row["dataset"]: row["test"] for row in csv.DictReader(file) if row["peer"] == "fasttext"}
+    lines = []
+    for row in sorted(rows, key=lambda row: row["case"]):
+        low, value, high, test = (f"{number(row[name]) or 0:.3f}" for name in ("low", "promised", "high", "test"))
+        peer = number(known.get(row["case"].split(":")[0]) or "")
+        lines.append([row["case"], row["metric"], f"{value} [{low}, {high}]", test, row["inside"], row["goal"],
+                      "" if peer is None else f"{peer:.3f}", row["published"], row["family"]])
+    head = ("case: data, way, seconds", "metric", "promised", "test", "inside", "goal", "fastText here", "published",
+            "family")
+    return [*table(head, lines), *throughout(rows, ("machine", "versions"))]
+
+
 def throughout(rows: list[Row], names: Sequence[str]) -> list[str]:
     """A closing line with what was the same on every row."""
     same = constant(rows)
@@ -205,7 +222,8 @@ def throughout(rows: list[Row], names: Sequence[str]) -> list[str]:
 
 SPECIAL: dict[str, Callable[[list[Row]], list[str]]] = {
     "audit": audit, "intervals": intervals, "speed": speed, "contract": contract, "honesty": honesty,
-    "advice": advice, "forecast": forecast, "repeat": repeat, "choices": choices, "serve": speed}
+    "advice": advice, "forecast": forecast, "repeat": repeat, "choices": choices, "serve": speed,
+    "texts_choose": texts_choose}
 
 
 def section(path: Path) -> list[str]:

@@ -26,9 +26,8 @@ def rows(path: Path) -> tuple[list[str], list[str]]:
 
 
 def fasttext(home: Path, seconds: float, weights: str) -> tuple[list[str], str]:
-    """fastText's supervised mode, its settings by its own search on a tenth of the rows."""
+    """fastText's supervised mode with the settings that its own tutorial ends with: rate 1.0, 25 epochs, word pairs."""
     import fasttext as library
-    import numpy as np
 
     def line(text: str) -> str:
         return " ".join(text.lower().split())
@@ -36,15 +35,12 @@ def fasttext(home: Path, seconds: float, weights: str) -> tuple[list[str], str]:
     texts, labels = rows(home / "train.csv")
     names = {label: f"__label__{at}" for at, label in enumerate(sorted(set(labels)))}
     back = {name: label for label, name in names.items()}
-    order = np.random.default_rng(0).permutation(len(texts))
-    cut = len(texts) // 10
-    for part, some in (("valid", order[:cut]), ("train", order[cut:]), ("all", order)):
-        (home / f"{part}.txt").write_text("".join(f"{names[labels[i]]} {line(texts[i])}\n" for i in some),
-                                          encoding="utf-8")
-    model = library.train_supervised(str(home / "train.txt"), autotuneValidationFile=str(home / "valid.txt"),
-                                     autotuneDuration=int(seconds), verbose=0)
+    (home / "train.txt").write_text("".join(f"{names[label]} {line(text)}\n" for text, label in
+                                            zip(texts, labels, strict=True)), encoding="utf-8")
+    model = library.train_supervised(str(home / "train.txt"), lr=1.0, epoch=25, wordNgrams=2, minn=2, maxn=5,
+                                     bucket=200_000, thread=2, verbose=0)
     found = [model.f.predict(f"{line(text)}\n", 1, 0.0, "strict") for text in rows(home / "test.csv")[0]]
-    return [back[one[0][1]] for one in found], f"fasttext, autotune of {int(seconds)} s"
+    return [back[one[0][1]] for one in found], "fasttext, rate 1.0, 25 epochs, word pairs, runs of 2 to 5 characters"
 
 
 def autogluon(home: Path, seconds: float, weights: str) -> tuple[list[str], str]:

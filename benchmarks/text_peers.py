@@ -1,6 +1,6 @@
 """Other libraries on the rows of benchmarks/texts_choose.py: same training part, same test part, same machine.
 
-    RIGHTFIT_DATA=../shared/data python benchmarks/text_peers.py fasttext PYTHON [--seconds 60] [data set ...]
+    RIGHTFIT_DATA=../shared/data python benchmarks/text_peers.py fasttext PYTHON [data set ...] [--seconds 60]
 
 PYTHON is the interpreter of an environment that holds the library, which needs nothing of rightfit's. Results go to
 results/text_peers.csv, one row a library and data set.

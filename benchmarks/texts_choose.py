@@ -3,10 +3,10 @@
     RIGHTFIT_DATA=../shared/data python benchmarks/texts_choose.py [--weights FOLDER] [case ...]
 
 A case is data set, way and budget in seconds, such as banking77:bags:120. Ways: `bags` allows only families over bags
-of n-grams; `all` every family that needs no weights from elsewhere; `encoder` needs --weights with a pretrained encoder.
-The test part is scored once, by the delivered package. Cases that are in results/texts_choose.csv are left out unless
-they are named. `goal` is what the project set itself, `published` what others report on the same test part; fastText
-itself on the same rows is in results/text_peers.csv.
+of n-grams; `all` every family that needs no weights from elsewhere; `encoder` needs --weights with a pretrained
+encoder. The test part is scored once, by the delivered package. Cases that results/texts_choose.csv holds are left out
+unless they are named. `goal` is what the project set itself, `published` what others report on the same test part;
+fastText itself on the same rows is in results/text_peers.csv.
 """
 
 from __future__ import annotations

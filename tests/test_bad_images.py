@@ -20,9 +20,7 @@ from PIL import Image
 from rightfit import cache
 from rightfit.data import table
 from rightfit.data._media import decode
-from rightfit.data.modalities import _image_files as listing
-from rightfit.data.modalities import _zip
-from rightfit.data.modalities import image
+from rightfit.data.modalities import _zip, image
 from rightfit.errors import DataError, RightfitError, UnknownName, UsageError
 from rightfit.question import ask
 from rightfit.records import Need

@@ -168,6 +168,12 @@ def test_empty_texts_stay_as_missing_rows(tmp_path: Path) -> None:
     assert len(rows) == 60 and rows.X["text"].isna().sum() == 2
 
 
+def test_texts_without_a_word_get_one_sentence() -> None:
+    with pytest.raises(DataError, match=r"texts must hold words; got 30 rows with column=text empty in all"):
+        opened(pd.DataFrame({"text": ["", " ", None] * 10, "label": ["a", "b"] * 15}), Need(target="label",
+                                                                                            modality="text"))
+
+
 def test_a_text_of_a_megabyte(tmp_path: Path) -> None:
     data = frame()
     data.loc[0, "text"] = "long story " * 100_000

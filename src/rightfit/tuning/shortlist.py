@@ -76,9 +76,9 @@ def shortlist(task: Task, audit: Audit, need: Need) -> Shortlist:
     fired = rules.fired(description.from_task(task, audit, need))
     reasons = {n: obstacle(f, task, need) or ruled_out(f, need, fired) for n, f in known.items()}
     places = {n: f.rank + rules.shift(fired, n, catalogue.tags(f)) for n, f in known.items()}
-    order = rules.ranked({n: place for n, place in places.items() if not reasons[n]}, fired,
-                         {n: catalogue.tags(f) for n, f in known.items()})
-    fit = [known[n] for n in order]
+    ranked = rules.ranked({n: place for n, place in places.items() if not reasons[n]}, fired,
+                          {n: catalogue.tags(f) for n, f in known.items()})
+    fit = [known[n] for n in ranked]
     baseline = next(f for f in fit if f.baseline)
     racing = [f for f in fit if not f.baseline and not f.scheme and f.compose is None]
     # The quickest goes first, so that there is soon something better than the baseline to deliver.

@@ -103,6 +103,9 @@ def _table(frame: Any, need: Need, texts: tuple[str, ...], findings: list[Findin
     if targets and not schema.features:
         raise DataError(f"the data must hold a text column beside the target; got "
                         f"columns={', '.join(map(str, frame.columns))}.")
+    if targets and not any(isinstance(value, str) and value.strip() for name in texts for value in frame[name]):
+        raise DataError(f"texts must hold words; got {len(frame)} rows with column={', '.join(texts)} empty in all, "
+                        "look at the source or name another column by --kind column=text.")
     return Table(frame=frame, schema=schema, findings=(*findings, *more), origin=origin)
 
 
