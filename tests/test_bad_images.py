@@ -23,7 +23,7 @@ from rightfit.data._media import decode
 from rightfit.data.modalities import _image_files as listing
 from rightfit.data.modalities import image
 from rightfit.errors import DataError, RightfitError, UnknownName, UsageError
-from rightfit.question import ask
+from rightfit.question import ask, enough
 from rightfit.records import Need
 from rightfit.registry import plugins
 from rightfit.task.understand import understand
@@ -225,7 +225,10 @@ def test_images_outside_every_class_are_told(tmp_path: Path) -> None:
 
 
 def test_two_images_are_read(tmp_path: Path) -> None:
+    """To be looked at; there is nothing to judge a model on."""
     assert posed(files(tmp_path, good("ab", 1))).rows == 2
+    assert "'a' (1), 'b' (1), add rows" in refused(enough, ask(str(tmp_path), Need()))
+    enough(ask(str(files(tmp_path, good("ab", 2))), Need()))
 
 
 def test_ten_thousand_classes_are_refused_before_anything_is_decoded(tmp_path: Path, monkeypatch: Any) -> None:

@@ -51,6 +51,22 @@ def ask(source: Any, need: Need, test: Any = None, watch: Watch | None = None) -
                     sample=_sample(read, modality, need.seed), notes=tuple(read.findings), test=held)
 
 
+def enough(question: Question) -> None:
+    """Raises DataError for rows of which no part could be left out to judge a model on: nothing was written then."""
+    import numpy as np
+
+    from rightfit.errors import DataError
+
+    data, task = question.data, question.task
+    if data.y is None or not task.classifies or np.ndim(data.y) != 1:
+        return
+    counts = np.bincount(np.asarray(data.y), minlength=len(task.classes))
+    if (counts > 1).sum() < 2:
+        most = ", ".join(f"{task.classes[code]!r} ({counts[code]})" for code in np.argsort(-counts, kind="stable")[:3])
+        raise DataError(f"two classes or more must have two rows or more, to learn from and to judge on; got "
+                        f"rows={len(data)}, the largest classes being {most}, add rows.")
+
+
 def _check(task: Task, need: Need) -> None:
     """What only the task can tell of a need: families that exist, floors within a metric's range."""
     from rightfit.errors import UsageError
