@@ -231,6 +231,13 @@ def test_two_images_are_read(tmp_path: Path) -> None:
     enough(ask(str(files(tmp_path, good("ab", 2))), Need()))
 
 
+def test_wishes_that_lead_nowhere_are_refused_before_anything_is_written(tmp_path: Path) -> None:
+    home = str(files(tmp_path, good("ab", 3)))
+    assert "weights='nowhere'" in refused(ask, home, Need(weights=("nowhere",)), kind=UsageError)
+    said = refused(ask, home, Need(bring=("timm:resnet_none",)), kind=UnknownName)
+    assert "did you mean 'resnet" in said and len(said) < 200
+
+
 def test_ten_thousand_classes_are_refused_before_anything_is_decoded(tmp_path: Path, monkeypatch: Any) -> None:
     archive = tmp_path / "x.zip"
     with zipfile.ZipFile(archive, "w") as file:

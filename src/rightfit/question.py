@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from rightfit.data.table import Modality, Table
@@ -73,9 +74,12 @@ def _check(task: Task, need: Need) -> None:
     from rightfit.metrics import base, fairness
     from rightfit.package import profile
     from rightfit.resources import afford
-    from rightfit.tuning.shortlist import of_modality
+    from rightfit.tuning.shortlist import bring, of_modality
 
-    of_modality(task.modality, need)
+    bring(of_modality(task.modality, need), task, need)
+    for place in need.weights:
+        if not Path(place).expanduser().exists():
+            raise UsageError(f"weights must be files or folders that exist; got weights={place!r}, correct the path.")
     if need.device_profile is not None:
         profile.read(need.device_profile)
     afford.check(task.serving, task.limits)

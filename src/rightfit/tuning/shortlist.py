@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -100,6 +101,14 @@ def _pretrained_first(candidates: list[Candidate]) -> tuple[Candidate, ...]:
         if candidate.params.get("weights") and not candidates[turn].params.get("weights"):
             candidates[turn], candidates[at] = candidate, candidates[turn]
     return tuple(candidates)
+
+
+def bring(known: Mapping[str, Family], task: Task, need: Need) -> None:
+    """Raises UsageError, UnknownName, DataError for a model of the user's own that cannot be what it is said to be."""
+    for family, params in _brought([f for f in known.values() if f.scheme], need):
+        if family.prepare is not None and not obstacle(family, task, need):
+            with contextlib.suppress(Unavailable):  # listed with its reason among the candidates
+                family.prepare(params, task, need)
 
 
 def _brought(families: list[Family], need: Need) -> Iterator[tuple[Family, Mapping[str, Any]]]:
