@@ -13,6 +13,8 @@ from rightfit.advice.rules import Rule as Advised
 from rightfit.errors import Unavailable, UnknownName
 from rightfit.records import Audit, Candidate, Family, Need, Step, Task, frozen
 
+NAMED = 2  # params in the name of a candidate that cannot take part, more where they do not tell it from another
+
 
 @frozen
 class Shortlist:
@@ -127,9 +129,10 @@ def _prepared(family: Family, params: Mapping[str, Any], task: Task, need: Need,
     try:
         return Candidate(family=family.name, params=dict(family.prepare(params, task, need)))
     except Unavailable as error:
-        differs = {k: v for k, v in params.items() if family.defaults.get(k) != v}
-        told = ", ".join(f"{k}={v}" for k, v in differs.items())
-        rejected[f"{family.name} ({told})" if told else family.name] = str(error)
+        differs = [f"{k}={v}" for k, v in params.items() if family.defaults.get(k) != v]
+        names = [f"{family.name} ({', '.join(differs[:most])})" if differs else family.name
+                 for most in range(NAMED, max(len(differs), NAMED) + 1)]
+        rejected[next((name for name in names if name not in rejected), names[-1])] = str(error)
         return None
 
 
