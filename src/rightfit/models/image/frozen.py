@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 from rightfit.models._nn import weights
 from rightfit.models.image import _timm
+from rightfit.models.image._embed import digest
 from rightfit.models.image._features import FeatureModel
 from rightfit.models.image._graph import pictured
 from rightfit.records import Dataset, Dimension, Facts, Family, Need, Task
@@ -40,12 +38,6 @@ class FrozenModel(FeatureModel):
     def _encoder(self) -> Any:
         return encoder(str(self.params["network"]), str(self.params.get("weights") or ""), self.side,
                        int(self.params["stages"]), bool(self.params["mirrored"]))
-
-
-@cache
-def digest(path: str) -> str:
-    """The first 16 digits of the SHA-256 of a file."""
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16]
 
 
 def encoder(network: str, path: str, side: int, stages: int, mirrored: bool) -> Any:
