@@ -213,6 +213,37 @@ def texts_choose(rows: list[Row]) -> list[str]:
     return [*table(head, lines), *throughout(rows, ("machine", "versions"))]
 
 
+def images(rows: list[Row]) -> list[str]:
+    """Scores with their intervals beside the goals and what peers have published; what the runs took."""
+    lines, runs = [], []
+    for row in rows:
+        value, goal = float(row["value"]), number(row["goal"])
+        ends = f" [{float(row['low']):.3f}, {float(row['high']):.3f}]" if row["low"] and row["high"] else ""
+        reached = "" if goal is None else "yes" if value >= goal else "no"
+        lines.append([row["case"], row["what"] if row["what"] != "chosen" else f"chosen: {row['family']}",
+                      row["metric"], f"{value:.3f}{ends}", row["on"], row["goal"], reached, row["peers"]])
+        if row["what"] == "chosen":
+            runs.append([row["case"], row["budget_s"], f"{float(row['wall_s']):.0f}", f"{float(row['cpu_s']):.0f}",
+                         *(row[f"{stage}_s"] for stage in ("untrained", "look", "folds")), row["load_1m"]])
+    head = ("case", "what", "metric", "score, 95 % interval", "on", "goal", "reached", "peers, published")
+    spent = ("case", "budget, s", "wall, s", "processor seconds", "untrained, s", "looks, s", "folds, s", "load")
+    return [*table(head, lines), "", *table(spent, runs), *throughout(rows, ("machine", "versions", "date"))]
+
+
+def delivered_latency(rows: list[Row]) -> list[str]:
+    """Eager torch against the delivered network, one input at a time, and what was lost."""
+    lines = []
+    for row in rows:
+        eager = [v for name in ("eager_1_ms", "eager_all_ms") if (v := number(row[name])) is not None]
+        delivered = number(row["delivered_ms"])
+        lines.append([row["network"], row["weights"], row["steps"], f"{min(eager):.2f} ms" if eager else "",
+                      "" if delivered is None else f"{delivered:.2f} ms", f"{float(row['times_faster']):.2f}",
+                      f"{100 * float(row['loss']):.2f}", row["peers"]])
+    head = ("network", "weights", "steps", "eager p50", "delivered p50", "times faster", "points lost",
+            "peers, by hand")
+    return [*table(head, lines), *throughout(rows, ("machine", "versions", "date"))]
+
+
 def throughout(rows: list[Row], names: Sequence[str]) -> list[str]:
     """A closing line with what was the same on every row."""
     same = constant(rows)
@@ -220,17 +251,16 @@ def throughout(rows: list[Row], names: Sequence[str]) -> list[str]:
     return ["", "Measured on: " + "; ".join(said) + "."] if said else []
 
 
-SPECIAL: dict[str, Callable[[list[Row]], list[str]]] = {
-    "audit": audit, "intervals": intervals, "speed": speed, "contract": contract, "honesty": honesty,
-    "advice": advice, "forecast": forecast, "repeat": repeat, "choices": choices, "serve": speed,
-    "texts_choose": texts_choose}
+# A results file whose own function is named otherwise than the file.
+SPECIAL: dict[str, Callable[[list[Row]], list[str]]] = {"serve": speed}
 
 
 def section(path: Path) -> list[str]:
     """One results file as Markdown."""
     with path.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    body = SPECIAL.get(path.stem, anything)(rows) if rows else ["No line yet."]
+    shown = SPECIAL.get(path.stem) or globals().get(path.stem, anything)
+    body = shown(rows) if rows else ["No line yet."]
     program = path.with_name(path.stem + ".py").name
     origin = f", written by `benchmarks/{program}`" if (ROOT / "benchmarks" / program).exists() else ""
     return [f"### {path.stem.replace('_', ' ')}", "", f"`benchmarks/results/{path.name}`{origin}.", "", *body]

@@ -25,6 +25,7 @@ from typing import Any
 
 import common
 import numpy as np
+from common import Tree
 
 from rightfit import registry
 from rightfit.choose import ask, choose
@@ -176,7 +177,7 @@ def whole(part: str, rows: int, budget_s: float, keep: Path | None = None) -> li
         begun = time.monotonic()
         process = subprocess.Popen(program("choose", path, "--target", "y", "--budget", f"{budget_s:g}s", "--out", out,
                                            "--json"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        tree = common.Tree(process.pid)
+        tree = Tree(process.pid)
         tree.start()
         printed, said = process.communicate()
         seconds = time.monotonic() - begun

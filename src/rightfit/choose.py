@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rightfit import cache, units
-from rightfit.question import Consent, Question, Watch, ask, examine, examine_meanwhile, remembered
+from rightfit.question import Consent, Question, Watch, ask, enough, examine, examine_meanwhile, remembered
 from rightfit.records import Decision, Need, asdict
 from rightfit.tuning.clock import Clock, start
 
@@ -35,6 +35,7 @@ def choose(source: Any, need: Need | None = None, *, out: str | Path | None = No
     with _pool(source, need) as pool, cache.at(folder / cache.FOLDER):
         with _nothing_left_behind(folder):
             question = ask(source, need, test, watch)
+            enough(question)
         done = run(question, folder, clock, pool, overwrite=overwrite, watch=watch,
                    consent=consent)
     return Choice(decision=done, folder=folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -12,6 +13,8 @@ from rightfit.advice.rules import Rule as Advised
 from rightfit.errors import Unavailable, UnknownName
 from rightfit.records import Audit, Candidate, Family, Need, Step, Task, frozen
 from rightfit.tuning import order
+
+NAMED = 2  # params in the name of a candidate that cannot take part, more where they do not tell it from another
 
 
 @frozen
@@ -109,6 +112,14 @@ def _pretrained_first(candidates: list[Candidate]) -> tuple[Candidate, ...]:
     return tuple(candidates)
 
 
+def bring(known: Mapping[str, Family], task: Task, need: Need) -> None:
+    """Raises UsageError, UnknownName, DataError for a model of the user's own that cannot be what it is said to be."""
+    for family, params in _brought([f for f in known.values() if f.scheme], need):
+        if family.prepare is not None and not obstacle(family, task, need):
+            with contextlib.suppress(Unavailable):  # listed with its reason among the candidates
+                family.prepare(params, task, need)
+
+
 def _brought(families: list[Family], need: Need) -> Iterator[tuple[Family, Mapping[str, Any]]]:
     """The user's own models go first: {scheme}:{source}, where a family of that scheme can take part."""
     for entry in need.bring:
@@ -125,9 +136,10 @@ def _prepared(family: Family, params: Mapping[str, Any], task: Task, need: Need,
     try:
         return Candidate(family=family.name, params=dict(family.prepare(params, task, need)))
     except Unavailable as error:
-        differs = {k: v for k, v in params.items() if family.defaults.get(k) != v}
-        told = ", ".join(f"{k}={v}" for k, v in differs.items())
-        rejected[f"{family.name} ({told})" if told else family.name] = str(error)
+        differs = [f"{k}={v}" for k, v in params.items() if family.defaults.get(k) != v]
+        names = [f"{family.name} ({', '.join(differs[:most])})" if differs else family.name
+                 for most in range(NAMED, max(len(differs), NAMED) + 1)]
+        rejected[next((name for name in names if name not in rejected), names[-1])] = str(error)
         return None
 
 

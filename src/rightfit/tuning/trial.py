@@ -119,18 +119,18 @@ def run(payload: Mapping[str, Any], deadline: float) -> dict[str, Any]:
     judged, sampled = answered(family, len(data), len(valid), payload["fidelity"])
     if judged < len(valid):
         valid = subsample(valid, judged / len(valid), seed_of(payload["seed"], payload["fold"], "look"), False)
-    started = time.monotonic()
+    started, shared = time.monotonic(), cache.computing_s()
     with trace.collecting() as history:
         model = _reused(payload, candidate, data, at, seed) or fit(candidate, data, at.task, seed=seed,
                                                                    deadline=deadline)
-    fitted = time.monotonic() - started
+    fitted, shared = time.monotonic() - started, cache.computing_s() - shared
     held = at.data.X.iloc[valid].reset_index(drop=True)
     pred = checked(model.predict(held), len(valid), at.task)
     same = np.random.default_rng(seed_of(payload["seed"], payload["fold"], "seen"))  # the same for all: blends
     some = np.sort(same.permutation(len(data))[:sampled])
     seen = checked(model.predict(data.X.iloc[some].reset_index(drop=True)), len(some), at.task)
     write_arrays(Path(payload["blob"]), rows=valid, pred=pred, train_rows=train[some], train_pred=seen)
-    measured = {"fit_s": fitted + payload.get("source_fit_s", 0.0),
+    measured = {"fit_s": fitted + payload.get("source_fit_s", 0.0), "shared_s": shared,
                 "predict_s": time.monotonic() - started - fitted, "train_rows": float(len(train))}
     if payload.get("package"):
         measured |= pack(model, Path(payload["package"]), candidate, at, Rule())

@@ -12,6 +12,7 @@ from rightfit.tuning.trial import answered
 
 SOFT_SHARE = 0.6  # of the time left, after which a fit stops with what it has, so that it can still be packaged
 LOOK_S = 10.0  # a first look at least
+LOOKS = 12  # so many must fit into the time for looking if all take their most; they come in prior order
 SCREEN_S = 60.0
 GRACE_S = 8.0  # to predict and to write the package after a fit that used all of its time
 THOROUGH = ("memory_mib", "_per_s", "_per_month")
@@ -57,7 +58,8 @@ def answers_s(race: Race, unit: Unit) -> float:
 def most_s(race: Race, unit: Unit) -> float:
     """Seconds that a unit may take: a first look its part of the time for looking, the others a share of the budget."""
     if unit.fidelity < 1.0 and race.rung < 1.0:
-        looking = SCREEN_SHARE * race.clock.budget_s * race.workers / max(len(race.short.candidates), 1)
+        count = min(max(len(race.short.candidates), 1), LOOKS)
+        looking = SCREEN_SHARE * race.clock.budget_s * race.workers / count
         return max(LOOK_S, looking)
     return max(10.0, (0.3 if race.leader else 0.5) * race.clock.budget_s)
 

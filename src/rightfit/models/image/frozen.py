@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 from rightfit.models._nn import weights
 from rightfit.models.image import _timm
+from rightfit.models.image._embed import digest
 from rightfit.models.image._features import FeatureModel
 from rightfit.models.image._graph import pictured
 from rightfit.records import Dataset, Dimension, Facts, Family, Need, Task
@@ -40,12 +38,6 @@ class FrozenModel(FeatureModel):
     def _encoder(self) -> Any:
         return encoder(str(self.params["network"]), str(self.params.get("weights") or ""), self.side,
                        int(self.params["stages"]), bool(self.params["mirrored"]))
-
-
-@cache
-def digest(path: str) -> str:
-    """The first 16 digits of the SHA-256 of a file."""
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16]
 
 
 def encoder(network: str, path: str, side: int, stages: int, mirrored: bool) -> Any:
@@ -138,7 +130,8 @@ SPEC = Family(
     space={"head": Dimension(choices=("linear", "svm")), "stages": Dimension(low=0, high=4, whole=True),
            "mirrored": Dimension(choices=(False, True)), "size": Dimension(choices=(96, 128, 160, 224))},
     defaults=DEFAULTS,
-    variants=({"size": 160, "mirrored": True}, {"head": "svm"}, {"size": 96}, {"network": "resnet50"}, {"network": "convnext_nano"},
+    variants=({"size": 160, "mirrored": True}, {"head": "svm"}, {"size": 96}, {"network": "resnet50"},
+              {"network": "convnext_nano"},
               {"head": "knn", "stages": 0}, {"network": SQUEEZE, "size": 128}),
     regularisers=("head", "stages"), handles=frozenset({"weights", "imbalance", "nonlinear"}), seconds=seconds,
     requires=("torch", "timm", "torchvision"), prepare=prepare, untrained=untrained, rung=0.25,
