@@ -6,7 +6,6 @@ import pickle
 import numpy as np
 import pandas as pd
 import pytest
-from quick import light
 from sklearn.base import clone
 from sklearn.datasets import load_iris
 from sklearn.exceptions import NotFittedError
@@ -25,7 +24,7 @@ SLOW = bool(os.environ.get("RIGHTFIT_SLOW"))
 
 
 @pytest.fixture(autouse=True)
-def here(monkeypatch):
+def here(monkeypatch, light):
     light(monkeypatch)
 
 
@@ -34,7 +33,7 @@ def classifier(**more):
 
 
 @pytest.fixture(scope="module")
-def fitted():
+def fitted(light):
     patch = pytest.MonkeyPatch()
     light(patch)
     X, y = load_iris(return_X_y=True, as_frame=True)
