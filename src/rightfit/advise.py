@@ -21,6 +21,7 @@ from rightfit.records import frozen
 
 LISTED = 6
 LIKELY_BROKEN, SURELY_BROKEN = 6.0, 100.0  # places of rank that a limit costs which the forecast lies beyond
+EXPLICIT = ("multilabel", "ordinal", "regression", "quantile", "count", "ranking")  # what data do not tell
 
 
 @frozen
@@ -225,7 +226,7 @@ def _command(asked: Description, metric: str, picks: list[Pick]) -> str:
                         ("--throughput", _said(asked.throughput_per_s, "/s")),
                         ("--horizon", _said(asked.horizon, "")), ("--budget", _said(asked.budget_s, "s"))):
         words += [flag, value] if value else []
-    words += ["--problem", asked.problem] if asked.problem in ("multilabel", "regression") else []
+    words += ["--problem", asked.problem] if asked.problem in EXPLICIT else []
     words += ["--weights", "WEIGHTS"] if asked.weights else []
     words += ["--group", "GROUP"] if asked.groups else []
     if asked.licence == "commercial":
