@@ -228,7 +228,7 @@ def _command(asked: Description, metric: str, picks: list[Pick]) -> str:
         words += [flag, value] if value else []
     words += ["--problem", asked.problem] if asked.problem in EXPLICIT else []
     words += ["--weights", "WEIGHTS"] if asked.weights else []
-    words += ["--group", "GROUP"] if asked.groups else []
+    words += ["--group", "GROUP"] if asked.groups or asked.problem == "ranking" else []
     if asked.licence == "commercial":
         words += ["--licences", ",".join(sorted({p.licence for p in able}))]
     if asked.readable:
