@@ -45,7 +45,7 @@ class _RightFit(BaseEstimator):  # type: ignore[misc]
 
         base = self.need if self.need is not None else Need()
         many = len(names) > 1
-        if base.quantiles or base.problem in ("quantile", "count") and problem == "regression":
+        if base.quantiles or (base.problem in ("quantile", "count") and problem == "regression"):
             problem = base.problem or "quantile"
         elif base.problem == "ordinal" and problem == "multiclass":
             problem = "ordinal"  # classes are named by their place, so sorted they are in order
