@@ -92,7 +92,7 @@ def run(frame: Any, budget_s: float, scratch: Path, parquet: bool = False) -> di
     return {"wall": wall, "mib": tree.pss_mib, "auc": auc, "data_mib": data_mib, "held": held, "decision": decision,
             "file_mib": path.stat().st_size / 2**20,
             "note": f"{(decision['chosen'] or {}).get('family')}, {decision['spent']['trials']:.0f} trials, ROC AUC "
-                    f"{auc:.4f} on {held} held-out rows, promised {decision['estimate'].get('value', float('nan')):.4f}"}
+                    f"{auc:.4f} on {held} held-out rows, promised {decision['estimate'].get('value', 0):.4f}"}
 
 
 def row(part: str, what: str, value: float, unit: str, limit: float | None = None, note: str = "") -> dict[str, Any]:
@@ -200,7 +200,7 @@ def main() -> int:
             out.writeheader()
             out.writerows(kept)
         for line in found:
-            print(line["what"], f"{line['value']:.4g} {line['unit']} (limit {line['limit']}) {line['note']}", flush=True)
+            print(line["what"], f"{line['value']:.4g} {line['unit']} (limit {line['limit']})", line["note"], flush=True)
     return 0 if all(line["limit"] == "" or float(line["value"]) <= float(line["limit"]) for line in kept) else 1
 
 

@@ -8,6 +8,7 @@ No figure is typed by hand: what is not in a CSV is not said. `--check` writes n
 from __future__ import annotations
 
 import csv
+import statistics
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -96,6 +97,17 @@ def speed(rows: list[Row]) -> list[str]:
     return [*table(head, lines), *throughout(rows, ("machine", "versions", "date"))]
 
 
+def engineering(rows: list[Row]) -> list[str]:
+    """Each figure beside its limit, and what was chosen."""
+    def kept(row: Row) -> str:
+        return "" if not row["limit"] else "yes" if float(row["value"]) <= float(row["limit"]) else "no"
+
+    lines = table(["what", "value", "limit", "kept", "note"], [
+        [r["what"], f"{float(r['value']):.4g} {r['unit']}".strip(),
+         f"{float(r['limit']):.4g} {r['unit']}" if r["limit"] else "", kept(r), r["note"]] for r in rows])
+    return [*lines, *throughout(rows, ("cores", "python", "versions"))]
+
+
 def contract(rows: list[Row]) -> list[str]:
     """How many answers there were, and how many limits were broken when somebody else measured."""
     def said(name: str, value: str) -> int:
@@ -112,6 +124,18 @@ def contract(rows: list[Row]) -> list[str]:
              ["infeasible: shown true", str(said("infeasible", "true"))],
              ["infeasible: shown false", str(said("infeasible", "false"))]]
     return [*table(["", "figure"], lines), *throughout(rows, ("machine", "versions", "date"))]
+
+
+def coverage(rows: list[Row]) -> list[str]:
+    """The mean share held by problem and level, how far parts scatter, and the mean size."""
+    lines = []
+    for problem, level in sorted({(r["problem"], r["level"]) for r in rows}):
+        some = [r for r in rows if (r["problem"], r["level"]) == (problem, level)]
+        shares = [float(r["coverage"]) for r in some]
+        lines.append([problem, level, str(len({r["table"] for r in some})), str(len(some)),
+                      f"{statistics.mean(shares):.3f}", f"{min(shares):.3f}", f"{max(shares):.3f}"])
+    head = ("problem", "asked", "tables", "packages", "held, mean", "lowest", "highest")
+    return [*table(head, lines), *throughout(rows, ("machine", "versions"))]
 
 
 def honesty(rows: list[Row]) -> list[str]:

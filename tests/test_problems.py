@@ -5,7 +5,6 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from quick import light
 
 import rightfit as rf
 from rightfit.data.assemble import assemble
@@ -18,7 +17,7 @@ from rightfit.task.understand import understand
 
 
 @pytest.fixture(autouse=True)
-def here(monkeypatch):
+def here(monkeypatch, light):
     light(monkeypatch)
 
 

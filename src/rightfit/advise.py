@@ -22,6 +22,7 @@ from rightfit.records import frozen
 LISTED = 6
 FOLDS = 5  # of a cross-validation, on each of which a family is fitted
 LIKELY_BROKEN, SURELY_BROKEN = 6.0, 100.0  # places of rank that a limit costs which the forecast lies beyond
+EXPLICIT = ("multilabel", "ordinal", "regression", "quantile", "count", "ranking")  # what data do not tell
 
 
 @frozen
@@ -243,9 +244,9 @@ def _command(asked: Description, metric: str, picks: list[Pick]) -> str:
                         ("--traffic", _said(asked.traffic_per_s, "/s") if asked.serve_usd else ""),
                         ("--horizon", _said(asked.horizon, "")), ("--budget", _said(asked.budget_s, "s"))):
         words += [flag, value] if value else []
-    words += ["--problem", asked.problem] if asked.problem in ("multilabel", "regression") else []
+    words += ["--problem", asked.problem] if asked.problem in EXPLICIT else []
     words += ["--weights", "WEIGHTS"] if asked.weights else []
-    words += ["--group", "GROUP"] if asked.groups else []
+    words += ["--group", "GROUP"] if asked.groups or asked.problem == "ranking" else []
     if asked.licence == "commercial":
         words += ["--licences", ",".join(sorted({p.licence for p in able}))]
     if asked.readable:

@@ -16,6 +16,7 @@ from rightfit.records import Audit, Need, Problem, Task, frozen
 COUNTS = ("rows", "classes", "rows_per_class", "features", "cardinality", "length", "series", "horizon", "image_size")
 SHARES = ("noise", "missing", "categorical")
 LICENCES = ("any", "commercial")
+NO_CLASSES = ("regression", "quantile", "count", "ranking", "forecasting", "generation")
 
 
 @frozen
@@ -95,13 +96,13 @@ class Description:
 
     def _consistent(self) -> None:
         rows, classes, least = self.rows, self.classes, self.rows_per_class
-        if classes is not None and self.problem in ("regression", "forecasting", "generation"):
+        if classes is not None and self.problem in NO_CLASSES:
             raise UsageError(f"a {self.problem} problem has no classes; got classes={classes}, leave it out.")
         if self.problem == "binary" and classes not in (None, 2):
             raise UsageError(f"a binary problem has 2 classes; got classes={classes}, say multiclass.")
         if classes is not None and classes < 2 and self.problem == "multiclass":
             raise UsageError(f"classes must be 2 or more to tell rows apart; got classes={classes}.")
-        if self.imbalance is not None and self.problem in ("regression", "forecasting", "generation"):
+        if self.imbalance is not None and self.problem in NO_CLASSES:
             raise UsageError(f"a {self.problem} problem has no classes; got imbalance={self.imbalance:g}, leave it "
                              "out.")
         if None not in (rows, classes) and self.problem in ("binary", "multiclass") and rows < classes:  # type: ignore[operator]

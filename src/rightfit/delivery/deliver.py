@@ -148,11 +148,7 @@ def ruled(board: Board, entry: Entry) -> Rule:
     """The entry's rule, with the bounds of its sets or intervals where a coverage was asked for."""
     from rightfit.metrics import conformal
 
-    rule: Rule = entry.rule
-    if board.task.coverage is None:
-        return rule
-    kept = conformal.learn(board.stage.data.y[entry.rows], entry.pred, board.task, board.task.coverage)
-    return dataclasses.replace(rule, conformal=kept)
+    return conformal.bounded(entry.rule, board.stage.data.y[entry.rows], entry.pred, board.task)
 
 
 def _refit(bench: Bench, entry: Entry, candidate: Candidate) -> tuple[Outcome | None, Path]:

@@ -42,27 +42,31 @@ def ways(model: LoadedModel) -> dict[str, Make]:
 
 def recalibrate(model: LoadedModel, rows: Dataset, part: Path) -> None:
     """The same model with another threshold and calibration."""
-    from rightfit.metrics import rules
+    from rightfit.metrics import conformal, rules
 
-    rule = rules.tune(rows.y, model.raw_of_coerced(rows.X), model.task.metric, model.task)
+    raw = model.raw_of_coerced(rows.X)
+    rule = rules.tune(rows.y, raw, model.task.metric, model.task)
+    rule = conformal.bounded(rule, rows.y, rules.apply(raw, model.task, rule)[0], model.task)
     write.install(model.path, part)
     write.restamp(part, rule=rule)
 
 
 def refit(model: LoadedModel, rows: Dataset, part: Path) -> None:
     """The same candidate on other rows; its rule is tuned on their newest fifth by a model of the rest."""
-    from rightfit.metrics import rules
+    from rightfit.metrics import conformal, rules
     from rightfit.tuning import trial
 
     said = model.info["candidate"]
     candidate = Candidate(family=said["family"], params=said["params"],
                           steps=tuple(revive(Step, step) for step in said.get("steps", ())))
     deadline, rule = time.monotonic() + FIT_S, Rule()
-    if model.task.classifies:
+    if model.task.classifies or model.task.coverage is not None:
         cut = int(0.8 * len(rows))
         first = trial.fit(candidate, rows.take(np.arange(cut)), model.task, seed=0, deadline=deadline)
         newest = rows.take(np.arange(cut, len(rows)))
-        rule = rules.tune(newest.y, first.predict(newest.X), model.task.metric, model.task)
+        raw = first.predict(newest.X)
+        rule = rules.tune(newest.y, raw, model.task.metric, model.task)
+        rule = conformal.bounded(rule, newest.y, rules.apply(raw, model.task, rule)[0], model.task)
     fitted = trial.fit(candidate, rows, model.task, seed=0, deadline=deadline)
     write.write(fitted, part, task=model.task, schema=model.schema, rule=rule, candidate=candidate,
                 sample=list(model.sample))

@@ -9,6 +9,7 @@ sets; one may be empty). Values: |error|. Counts: |error| / sqrt(prediction). Qu
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,7 +18,7 @@ import numpy as np
 
 from rightfit.errors import DataError, UsageError
 from rightfit.metrics._base import Array
-from rightfit.records import Task
+from rightfit.records import Rule, Task
 
 LEVELS = (0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98, 0.99)
 LEAST = 1e-9
@@ -57,6 +58,13 @@ def learn(y: Array, pred: Array, task: Task, level: float) -> dict[str, Any]:
         raise DataError(f"coverage={level:g} needs {math.ceil(level / (1 - level) - 1e-9)} rows or more; got "
                         f"rows={len(strange)}, lower it.")
     return {"level": level, "rows": len(strange), "bounds": {k: v.tolist() for k, v in found.items() if v is not None}}
+
+
+def bounded(rule: Rule, y: Array, pred: Array, task: Task) -> Rule:
+    """The rule with the bounds of the task's coverage, where one was asked for; pred: delivered, of rows left out."""
+    if task.coverage is None:
+        return rule
+    return dataclasses.replace(rule, conformal=learn(y, pred, task, task.coverage))
 
 
 def _bound(kept: Mapping[str, Any], level: float | None) -> Array:

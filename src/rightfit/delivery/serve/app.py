@@ -245,7 +245,7 @@ def routes(server: Server) -> dict[str, tuple[str, Handler]]:
         served, scored = await server.answer(request, records, reasons)
         task = served.model.task
         answers = [{"label" if task.classifies else "value": one["prediction"],
-                    **({"probabilities": one["probabilities"]} if "probabilities" in one else {}),
+                    **{name: one[name] for name in ("probabilities", "interval", "set") if name in one},
                     **({"threshold": served.threshold} if task.classifies else {}),
                     **({"reasons": scored.reasons[at]} if reasons else {})} for at, one in enumerate(scored.answers)]
         identity = {"model_version": served.version, "request_id": request.state.request_id}
