@@ -424,10 +424,17 @@ def peers(home: Path, python: str) -> Iterator[Row]:
             os.killpg(process.pid, signal.SIGTERM)
             process.wait(30)
         assert set(found["statuses"]) == {"200"}, found["statuses"]
+        name = f"{name} {released(python, name.lower())}"
         yield row(f"{name}: closed loop, 16 connections", found["per_s"], "requests/s")
         yield row(f"{name}: start to ready", took, "s")
         yield row(f"{name}: resident memory", memory, "MiB")
         yield row(f"rightfit over {name}", ours["per_s"] / found["per_s"], "times", LIMITS["times"], most=False)
+
+
+def released(python: str, name: str) -> str:
+    """The version of a distribution in another environment."""
+    asked = f"import importlib.metadata as m; print(m.version({name!r}))"
+    return subprocess.run([python, "-c", asked], capture_output=True, text=True, check=True).stdout.strip()
 
 
 PARTS: dict[str, Callable[[Path], Iterator[Row]]] = {
