@@ -489,3 +489,16 @@ def test_figures(serving):
     assert figures["rightfit_batch_rows_count"] == 7 and figures["rightfit_prediction_probability_count"] == 7
     assert figures["rightfit_queue_depth"] == 0 and figures["rightfit_requests_in_progress"] == 1
     assert figures["rightfit_log_lost_total"] == 0
+
+
+def test_predicted_values_have_a_histogram(serving, home):
+    client, model = serving("regression"), load(home / "regression")
+    client.post("/predict", RECORDS)
+    figures = client.figures()
+    values = model.predict(RECORDS)
+    assert figures["rightfit_prediction_value_count"] == 5
+    assert figures["rightfit_prediction_value_sum"] == pytest.approx(values.sum())
+    buckets = {float(name.split('"')[1]): count for name, count in figures.items()
+               if name.startswith("rightfit_prediction_value_bucket")}
+    assert len(buckets) == 12
+    assert all(count == (values <= edge).sum() for edge, count in buckets.items())

@@ -388,6 +388,18 @@ def test_the_log_rotates_and_keeps_so_many_files(tmp_path):
     assert not list((tmp_path / "log").glob("*-wal"))
 
 
+def test_a_log_file_that_somebody_removes_is_begun_again(tmp_path):
+    made = logging.Log(tmp_path / "log", ["a"])
+    made.put([entry(1)])
+    while made.written < 1:
+        assert made.lost == 0
+    for path in (tmp_path / "log").iterdir():
+        path.unlink()
+    made.put([entry(2)])
+    made.close()
+    assert logging.read(tmp_path / "log")["a"].tolist() == [2]
+
+
 def test_a_share_of_whole_requests_is_logged(tmp_path):
     made = logging.Log(tmp_path / "log", ["a"], sample=0.5)
     made._random.seed(0)

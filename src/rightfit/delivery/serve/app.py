@@ -41,10 +41,10 @@ class Server:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = check(settings)
-        self.metrics = Metrics()
         self.place: Place = locate(settings.source)
         self._mark = mark(self.place.registry) if self.place.registry else None
         served = self._load(self.place.package)
+        self.metrics = Metrics(served.edges())
         self.name = _name(Path(settings.source))
         self.engine = Engine(served, queue=settings.queue, deadline=settings.deadline,
                              batch=self.metrics.batch.observe, count=self.metrics.seen)

@@ -32,9 +32,12 @@ def _alive(pid: int) -> bool:
 
 
 class Metrics:
-    """The server's figures; those of several workers are added up through the folder that SHARED names."""
+    """The server's figures; those of several workers are added up through the folder that SHARED names.
 
-    def __init__(self) -> None:
+    `edges`: where the histogram of predicted values is cut, none for classes.
+    """
+
+    def __init__(self, edges: tuple[float, ...] = ()) -> None:
         import prometheus_client as prometheus
 
         self._registry: Any = prometheus.CollectorRegistry()
@@ -51,6 +54,7 @@ class Metrics:
         self.predictions = counter("predictions", "Predictions by label", ("label",), **home)
         self.values = histogram("prediction_probability", "Probability of the predicted label",
                                 buckets=tuple(i / 10 for i in range(1, 11)), **home)
+        self.amounts = histogram("prediction_value", "Predicted values", buckets=edges, **home) if edges else None
         self.schema = counter("schema_events", "Rows with missing, unseen, range, extra or invalid values",
                               ("what", "field"), **home)
         self.lost = counter("log_lost", "Requests that the request log could not hold", **home)
@@ -76,12 +80,15 @@ class Metrics:
             self.schema.labels(what, name).inc(rows)
 
     def answered(self, answers: Any) -> None:
-        """Count predictions by label, and how sure they were; values of a regression only as a number of them."""
+        """Count predictions by label, and how sure they were; predicted values by size."""
         for answer in answers:
             probabilities = answer.get("probabilities")
             label = answer["prediction"]
             if probabilities is None:
                 self._predicted("value").inc()
+                if self.amounts is not None:
+                    for one in label if isinstance(label, list) else (label,):
+                        self.amounts.observe(one)
                 continue
             for one in label if isinstance(label, list) else (label,):
                 self._predicted(str(one)).inc()

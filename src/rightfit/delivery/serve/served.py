@@ -99,6 +99,14 @@ class Served:
             return rule.threshold[0] if len(rule.threshold) == 1 else list(rule.threshold)
         return 0.5 if task.problem in ("binary", "multilabel") and not rule.cost else None
 
+    def edges(self) -> tuple[float, ...]:
+        """Where the histogram of predicted values is cut: ten steps over what the package says of its own sample."""
+        if self.model.task.classifies or not self.model.sample:
+            return ()
+        values = self.model.values(list(self.model.sample))
+        low, high = float(values.min()), float(values.max())
+        return tuple(low + (high - low) * i / 10 for i in range(11)) if low < high else (low,)
+
     def warm(self) -> float:
         """Score the package's own sample a few times; seconds of one row. Raises what scoring raises."""
         import time
