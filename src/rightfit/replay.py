@@ -28,20 +28,22 @@ from rightfit.records import Dataset, Need, asdict, frozen, revive
 
 POLICIES = ("never", "every", "alarm")
 LINES, NEED = "periods.jsonl", "replay.json"
-FEWEST, MOST_WAIT = 30, 8
+FEWEST, MOST_WAIT = 30, 16
 
 
 @frozen
 class Plan:
     """How time is cut. first: rows that choose the model, or a share below 1; period: 500rows or 30d, of the rest.
 
-    learn: newest labelled rows that an update may use, all `first` rows as a default. rules: when the monitor alarms.
+    learn: newest labelled rows that an update may use, as many as `first` by default. rules: when the monitor alarms.
+    cooldown: periods after an update was looked for in which none is; twice as many each time that nothing came of it.
     """
 
     first: float = 0.3
     period: str = "30d"
     learn: int | None = None
     rules: Rules | None = None
+    cooldown: int = 3
 
 
 @frozen
@@ -106,7 +108,7 @@ def replay(source: Any, need: Need, *, out: str | Path, plan: Plan | None = None
     if versions.read(at.alarm).champion != live:  # stopped after an update, before its period was a line
         versions.rollback(at.alarm, why="The period is played again.")
     for number in range(len(lines), len(edges) - 1):
-        line = _played(frame, (edges[number], edges[number + 1]), learn, at, lines, plan.rules or Rules())
+        line = _played(frame, (edges[number], edges[number + 1]), learn, at, lines, plan)
         with (home / LINES).open("a", encoding="utf-8") as file:
             file.write(json.dumps(line, ensure_ascii=False) + "\n")
         lines.append(line)
@@ -194,7 +196,7 @@ def _lines(home: Path) -> list[dict[str, Any]]:
 
 
 def _played(frame: Any, edges: tuple[int, int], learn: int, at: _Champions, before: list[dict[str, Any]],
-            rules: Rules) -> dict[str, Any]:
+            plan: Plan) -> dict[str, Any]:
     """One period: predicted by all three, then its labels are known and two of them may be renewed."""
     start, end = edges
     window = frame.iloc[start:end].reset_index(drop=True)
@@ -205,7 +207,7 @@ def _played(frame: Any, edges: tuple[int, int], learn: int, at: _Champions, befo
                             "never": _scored(never, window), "every": _scored(every, window),
                             "alarm": _scored(load(versions.champion(at.alarm)), window)}
     line["every"] |= _every(never, known, at.every, len(before))
-    line["alarm"] |= _watched(window, known, at.alarm, before, rules)
+    line["alarm"] |= _watched(window, known, at.alarm, before, plan)
     return line
 
 
@@ -246,8 +248,9 @@ def _every(never: LoadedModel, known: Any, home: Path, number: int) -> dict[str,
             "error": said}
 
 
-def _watched(window: Any, known: Any, registry: Path, before: list[dict[str, Any]], rules: Rules) -> dict[str, Any]:
+def _watched(window: Any, known: Any, registry: Path, before: list[dict[str, Any]], plan: Plan) -> dict[str, Any]:
     """One look of the monitor; where it alarms an update is looked for, less and less often if nothing came of it."""
+    rules, cooldown = plan.rules or Rules(), plan.cooldown
     now, mine = versions.read(registry), [line["alarm"] for line in before]
     seen = [revive(Past, one["past"]) for one in mine if one["version"] == now.champion]
     found, past = check.look(versions.champion(registry), window, past=seen, rules=rules)
@@ -262,7 +265,7 @@ def _watched(window: Any, known: Any, registry: Path, before: list[dict[str, Any
         line |= {"looked": done.status != "not due", "updated": done.status == "promoted", "seconds": done.seconds,
                  "said": " ".join(done.why)}
         failed = 0 if done.status == "promoted" else line["failed"] + (done.status == "kept")
-        line |= {"failed": failed, "wait": min(2**failed - 1, MOST_WAIT) if failed else 0}
+        line |= {"failed": failed, "wait": min(cooldown * 2**max(failed - 1, 0), MOST_WAIT) if line["looked"] else 0}
     return line | {"live": versions.read(registry).champion}
 
 

@@ -14,7 +14,7 @@ from rightfit.package import LoadedModel, write
 from rightfit.records import Candidate, Dataset, Need, Rule, Step, frozen, revive
 
 FIT_S = 600.0
-WINDOWS = {"all rows": 1.0, "the newest half": 0.5, "the newest quarter": 0.25}
+WINDOWS = {"all rows": 1.0, "the newest third": 1 / 3}
 Make = Callable[[Dataset, Path], None]
 
 
