@@ -275,7 +275,7 @@ def _challenged(model: LoadedModel, part: Path, held: Dataset, way: str, tried: 
     elif needed and failing:
         verdict = "The champion breaks a limit which it meets, and it is not worse: it is promoted."
     elif needed:
-        verdict = "The champion has lost what was promised; on these and the rows before them it does better: it is promoted."
+        verdict = "The champion has lost what was promised, and on these and the rows before it does better: promoted."
     else:
         verdict = "That is not better beyond doubt: the champion stays."
     promoted = not broken and (better or needed)
