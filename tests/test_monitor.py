@@ -310,3 +310,18 @@ def test_a_watch_outlives_a_window_that_is_empty(package, tmp_path, capsys, monk
         ["Not enough data", "No alarm", "ALARM"]
     assert asked[0] is asked[1] is None and asked[2] == asked[3] is not None  # a short window waits for more
     assert "rows=0" in err and pauses == [3600.0] * 4
+
+
+def test_a_reference_below_the_minimum_and_a_newer_package_are_refused(package, tmp_path):
+    write.install(package, tmp_path / "few")
+    few = {"seen": {"a": [0.0] * 10}, "y": [0, 1] * 5, "pred": [[0.5, 0.5]] * 10, "importance": {}}
+    (tmp_path / "few" / reference.NAME).write_text(json.dumps(few))
+    write._write_manifest(tmp_path / "few")
+    with pytest.raises(DataError, match="rows=10"):
+        check.monitor(tmp_path / "few", rows(200))
+    write.install(package, tmp_path / "newer")
+    path = tmp_path / "newer" / "package.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "format": 99}))
+    write._write_manifest(tmp_path / "newer")
+    with pytest.raises(PackageError, match="99"):
+        check.monitor(tmp_path / "newer", rows(200))
