@@ -9,6 +9,7 @@ watches, which is updated when it alarms. Labels are known once their period is 
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Callable, Mapping
 from itertools import pairwise
@@ -27,7 +28,7 @@ from rightfit.package import LoadedModel, load
 from rightfit.records import Dataset, Need, asdict, frozen, revive
 
 POLICIES = ("never", "every", "alarm")
-LINES, NEED = "periods.jsonl", "replay.json"
+LINES, NEED, FIRST = "periods.jsonl", "replay.json", "first"
 FEWEST, MOST_WAIT = 30, 16
 
 
@@ -202,11 +203,12 @@ def _played(frame: Any, edges: tuple[int, int], learn: int, at: _Champions, befo
     window = frame.iloc[start:end].reset_index(drop=True)
     known = frame.iloc[max(0, end - learn):end].reset_index(drop=True)
     never = load(at.never)
-    every = load(at.every / before[-1]["every"]["package"]) if before else never
+    last = before[-1]["every"]["package"] if before else FIRST
+    every = never if last == FIRST else load(at.every / last)
     line: dict[str, Any] = {"period": len(before), "start": start, "end": end, "rows": end - start,
                             "never": _scored(never, window), "every": _scored(every, window),
                             "alarm": _scored(load(versions.champion(at.alarm)), window)}
-    line["every"] |= _every(never, known, at.every, len(before))
+    line["every"] |= _every(never, known, at.every, last, len(before))
     line["alarm"] |= _watched(window, known, at.alarm, before, plan)
     return line
 
@@ -230,20 +232,17 @@ def _scored(model: LoadedModel, window: Any) -> dict[str, Any]:
     return found
 
 
-def _every(never: LoadedModel, known: Any, home: Path, number: int) -> dict[str, Any]:
-    """The first model's candidate on the newest labelled rows; where that fails, the model before stays."""
-    started, name = time.process_time(), f"{number}"
+def _every(never: LoadedModel, known: Any, home: Path, last: str, number: int) -> dict[str, Any]:
+    """The first model's candidate on the newest labelled rows; where that fails, the package before stays."""
+    started, name, said = time.process_time(), str(number), ""
     home.mkdir(exist_ok=True)
     try:
         ways.refit(never, _rows(never, known), home / name)
-        said = ""
     except (RightfitError, ValueError, ArithmeticError) as error:
-        said, name = str(error)[:200], f"{number - 1}" if number else "../run/package"
-    old = home / f"{number - 2}"
-    if old.is_dir() and not said:
-        import shutil
-
-        shutil.rmtree(old)
+        said, name = str(error)[:200], last
+    for old in home.iterdir():
+        if old.name not in (name, last):  # the last one is needed again if this period is
+            shutil.rmtree(old)
     return {"package": name, "seconds": time.process_time() - started, "looked": True, "updated": not said,
             "error": said}
 
