@@ -263,11 +263,11 @@ class Sink(threading.Thread):
 
             say("220 sink")
             for line in talk:
-                if line.startswith("DATA"):
+                if line.upper().startswith("DATA"):
                     say("354 go on")
                     for part in iter(lambda: talk.readline().rstrip("\r\n"), "."):
                         self.got += part + "\n"
-                say("221 bye" if line.startswith("QUIT") else "250 ok")
+                say("221 bye" if line.upper().startswith("QUIT") else "250 ok")
 
 
 def test_an_alarm_is_mailed_and_a_mail_that_fails_is_said(package, tmp_path, capsys, monkeypatch):

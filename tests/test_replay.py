@@ -20,12 +20,12 @@ from rightfit.report import watch_page
 from rightfit.tuning import trial
 
 NEED = Need(target="y", time="at", metric="accuracy")
-PLAN = replay.Plan(first=800, period="400rows", learn=800)
+PLAN = replay.Plan(first=800, period="400rows", learn=400, cooldown=1)
 
 
-def rows(n=2800, turn=1600):
+def rows(n=2800, turn=1200):
     """Rows in time; from `turn` on labels follow from the features the other way round."""
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(1)
     X = rng.normal(size=(n, 3))
     sign = np.where(np.arange(n) < turn, 1, -1)
     y = sign * (X @ [1.5, -1, 0.5]) + 0.5 * rng.normal(size=n) > 0
@@ -57,9 +57,9 @@ def offline(monkeypatch):
 def test_a_turned_world_is_followed_on_alarm_and_a_stopped_replay_goes_on(offline, tmp_path):
     whole = replay.replay(rows(), NEED, out=tmp_path / "whole", plan=PLAN)
     never, every, alarm = whole.sums
-    assert len(whole.periods) == 5 and never.value < 0.75 < every.value and never.value + 0.05 < alarm.value
+    assert len(whole.periods) == 5 and never.value < 0.4 < 0.6 < every.value and alarm.value > 0.5
     assert every.updated == every.looked == 5 and 1 <= alarm.updated <= alarm.looked <= 4
-    assert [p["alarm"]["alarmed"] for p in whole.periods][2] and alarm.seconds > 0
+    assert whole.periods[1]["alarm"]["alarmed"] and alarm.seconds > 0
 
     def stop(line):
         if line["period"] == 2:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from rightfit import registry
 from rightfit.errors import UsageError
 from rightfit.package import LoadedModel, write
 from rightfit.records import Candidate, Dataset, Need, Rule, Step, frozen, revive
@@ -116,8 +117,8 @@ def need_again(model: LoadedModel) -> Need:
         served = task.serving
         asked |= {"traffic": f"{served.traffic_per_s:.12g}/s", "provider": served.provider, "region": served.region,
                   "peak": None if served.peak_per_s is None else f"{served.peak_per_s:.12g}/s"}
-    kinds = {c.name: c.kind for c in model.schema.features
-             if c.kind in ("numeric", "categorical", "boolean", "datetime", "text")}
+    added = registry.plugins("rightfit.data.column_kinds")
+    kinds = {c.name: c.kind for c in model.schema.features if c.kind not in added}
     target = task.target[0] if len(task.target) == 1 else task.target
     return Need(target=target, metric=task.metric, modality=task.modality, problem=task.problem, kinds=kinds,
                 keep=tuple(c.name for c in model.schema.features), group=task.group, time=task.time,
