@@ -9,6 +9,7 @@ watches, which is updated when it alarms. Labels are known once their period is 
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Callable, Mapping
 from itertools import pairwise
@@ -27,21 +28,23 @@ from rightfit.package import LoadedModel, load
 from rightfit.records import Dataset, Need, asdict, frozen, revive
 
 POLICIES = ("never", "every", "alarm")
-LINES, NEED = "periods.jsonl", "replay.json"
-FEWEST, MOST_WAIT = 30, 8
+LINES, NEED, FIRST = "periods.jsonl", "replay.json", "first"
+FEWEST, MOST_WAIT = 30, 16
 
 
 @frozen
 class Plan:
     """How time is cut. first: rows that choose the model, or a share below 1; period: 500rows or 30d, of the rest.
 
-    learn: newest labelled rows that an update may use, all `first` rows as a default. rules: when the monitor alarms.
+    learn: newest labelled rows that an update may use, as many as `first` by default. rules: when the monitor alarms.
+    cooldown: periods after an update was looked for in which none is; twice as many each time that nothing came of it.
     """
 
     first: float = 0.3
     period: str = "30d"
     learn: int | None = None
     rules: Rules | None = None
+    cooldown: int = 3
 
 
 @frozen
@@ -106,7 +109,7 @@ def replay(source: Any, need: Need, *, out: str | Path, plan: Plan | None = None
     if versions.read(at.alarm).champion != live:  # stopped after an update, before its period was a line
         versions.rollback(at.alarm, why="The period is played again.")
     for number in range(len(lines), len(edges) - 1):
-        line = _played(frame, (edges[number], edges[number + 1]), learn, at, lines, plan.rules or Rules())
+        line = _played(frame, (edges[number], edges[number + 1]), learn, at, lines, plan)
         with (home / LINES).open("a", encoding="utf-8") as file:
             file.write(json.dumps(line, ensure_ascii=False) + "\n")
         lines.append(line)
@@ -194,18 +197,19 @@ def _lines(home: Path) -> list[dict[str, Any]]:
 
 
 def _played(frame: Any, edges: tuple[int, int], learn: int, at: _Champions, before: list[dict[str, Any]],
-            rules: Rules) -> dict[str, Any]:
+            plan: Plan) -> dict[str, Any]:
     """One period: predicted by all three, then its labels are known and two of them may be renewed."""
     start, end = edges
     window = frame.iloc[start:end].reset_index(drop=True)
     known = frame.iloc[max(0, end - learn):end].reset_index(drop=True)
     never = load(at.never)
-    every = load(at.every / before[-1]["every"]["package"]) if before else never
+    last = before[-1]["every"]["package"] if before else FIRST
+    every = never if last == FIRST else load(at.every / last)
     line: dict[str, Any] = {"period": len(before), "start": start, "end": end, "rows": end - start,
                             "never": _scored(never, window), "every": _scored(every, window),
                             "alarm": _scored(load(versions.champion(at.alarm)), window)}
-    line["every"] |= _every(never, known, at.every, len(before))
-    line["alarm"] |= _watched(window, known, at.alarm, before, rules)
+    line["every"] |= _every(never, known, at.every, last, len(before))
+    line["alarm"] |= _watched(window, known, at.alarm, before, plan)
     return line
 
 
@@ -228,26 +232,24 @@ def _scored(model: LoadedModel, window: Any) -> dict[str, Any]:
     return found
 
 
-def _every(never: LoadedModel, known: Any, home: Path, number: int) -> dict[str, Any]:
-    """The first model's candidate on the newest labelled rows; where that fails, the model before stays."""
-    started, name = time.process_time(), f"{number}"
+def _every(never: LoadedModel, known: Any, home: Path, last: str, number: int) -> dict[str, Any]:
+    """The first model's candidate on the newest labelled rows; where that fails, the package before stays."""
+    started, name, said = time.process_time(), str(number), ""
     home.mkdir(exist_ok=True)
     try:
         ways.refit(never, _rows(never, known), home / name)
-        said = ""
     except (RightfitError, ValueError, ArithmeticError) as error:
-        said, name = str(error)[:200], f"{number - 1}" if number else "../run/package"
-    old = home / f"{number - 2}"
-    if old.is_dir() and not said:
-        import shutil
-
-        shutil.rmtree(old)
+        said, name = str(error)[:200], last
+    for old in home.iterdir():
+        if old.name not in (name, last):  # the last one is needed again if this period is
+            shutil.rmtree(old)
     return {"package": name, "seconds": time.process_time() - started, "looked": True, "updated": not said,
             "error": said}
 
 
-def _watched(window: Any, known: Any, registry: Path, before: list[dict[str, Any]], rules: Rules) -> dict[str, Any]:
+def _watched(window: Any, known: Any, registry: Path, before: list[dict[str, Any]], plan: Plan) -> dict[str, Any]:
     """One look of the monitor; where it alarms an update is looked for, less and less often if nothing came of it."""
+    rules, cooldown = plan.rules or Rules(), plan.cooldown
     now, mine = versions.read(registry), [line["alarm"] for line in before]
     seen = [revive(Past, one["past"]) for one in mine if one["version"] == now.champion]
     found, past = check.look(versions.champion(registry), window, past=seen, rules=rules)
@@ -262,7 +264,7 @@ def _watched(window: Any, known: Any, registry: Path, before: list[dict[str, Any
         line |= {"looked": done.status != "not due", "updated": done.status == "promoted", "seconds": done.seconds,
                  "said": " ".join(done.why)}
         failed = 0 if done.status == "promoted" else line["failed"] + (done.status == "kept")
-        line |= {"failed": failed, "wait": min(2**failed - 1, MOST_WAIT) if failed else 0}
+        line |= {"failed": failed, "wait": min(cooldown * 2**max(failed - 1, 0), MOST_WAIT) if line["looked"] else 0}
     return line | {"live": versions.read(registry).champion}
 
 

@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from rightfit import registry
 from rightfit.errors import UsageError
 from rightfit.package import LoadedModel, write
 from rightfit.records import Candidate, Dataset, Need, Rule, Step, frozen, revive
 
 FIT_S = 600.0
-WINDOWS = {"all rows": 1.0, "the newest half": 0.5, "the newest quarter": 0.25}
+WINDOWS = {"all rows": 1.0, "the newest third": 1 / 3}
 Make = Callable[[Dataset, Path], None]
 
 
@@ -78,8 +79,10 @@ def rows_again(rows: Dataset, model: LoadedModel) -> Any:
 
     task, frame = model.task, rows.X.copy()
     y = np.asarray(rows.y)
-    if task.problem in ("binary", "multiclass"):
+    if task.one_label:
         frame[task.target[0]] = np.array(task.classes, object)[y]
+    elif task.problem == "ranking":
+        frame[task.target[0]] = y[:, 0]
     elif y.ndim == 1:
         frame[task.target[0]] = y
     else:
@@ -120,10 +123,11 @@ def need_again(model: LoadedModel) -> Need:
         served = task.serving
         asked |= {"traffic": f"{served.traffic_per_s:.12g}/s", "provider": served.provider, "region": served.region,
                   "peak": None if served.peak_per_s is None else f"{served.peak_per_s:.12g}/s"}
-    kinds = {c.name: c.kind for c in model.schema.features
-             if c.kind in ("numeric", "categorical", "boolean", "datetime", "text")}
+    added = registry.plugins("rightfit.data.column_kinds")
+    kinds = {c.name: c.kind for c in model.schema.features if c.kind not in added}
     target = task.target[0] if len(task.target) == 1 else task.target
     return Need(target=target, metric=task.metric, modality=task.modality, problem=task.problem, kinds=kinds,
                 keep=tuple(c.name for c in model.schema.features), group=task.group, time=task.time,
                 protected=task.protected, positive=task.classes[-1] if task.problem == "binary" else None,
-                at_least=floors["at_least"], at_most=floors["at_most"], **asked)
+                at_least=floors["at_least"], at_most=floors["at_most"], quantiles=task.quantiles, monotone=task.monotone,
+                order=task.classes if task.problem == "ordinal" else (), coverage=task.coverage, **asked)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from rightfit.delivery.monitor import windows
+from rightfit.delivery.monitor import estimate, windows
 from rightfit.delivery.monitor.reference import Sketch
 from rightfit.errors import UsageError
 from rightfit.records import Finding, Task
@@ -33,8 +33,9 @@ def columns(task: Task, y: Any, pred: Any, sketch: Sketch, seed: int = 0) -> dic
     kind = "platt" if task.problem == "binary" else "temperature"
     codes = y.astype(int)
     if len(np.unique(sketch.y)) > 1:
-        pred = calibration.apply_calibration(pred, calibration.fit_calibration(kind, sketch.y.astype(int), sketch.pred,
-                                                                               task))
+        known = estimate.soft(sketch.pred, len(sketch))
+        fitted = calibration.fit_calibration(kind, sketch.y.astype(int), known, task)
+        pred = calibration.apply_calibration(estimate.soft(pred, len(sketch)), fitted)
     above, own = pred.cumsum(axis=1)[np.arange(len(y)), codes], pred[np.arange(len(y)), codes]
     drawn = np.random.default_rng([seed, len(y)]).random(len(y))
     return {LABEL: np.array(task.classes, object)[codes], CONCEPT: above - own * drawn}

@@ -67,18 +67,28 @@ def estimated(metric: str, pred: Any, reference: Reference, *, X: Any = None, se
                        assumption=said)
 
 
+def soft(pred: Any, rows: int) -> Any:
+    """Probabilities (n, k) no surer than so many rows can show: a certain 0 or 1 would bend a logistic calibration.
+
+    >>> soft(np.array([[0.0, 1.0]]), 50).tolist()
+    [[0.01, 0.99]]
+    """
+    return np.clip(pred, 0.5 / rows, 1 - 0.5 / rows)
+
+
 def _cbpe(metric: Any, pred: Any, reference: Reference, rng: Any) -> Any:
     """The metric under labels drawn from calibrated probabilities: label noise and calibration error together."""
     task, y, known = reference.task, np.asarray(reference.y), np.asarray(reference.pred, float)
     codes, every = base.labels(pred, task, reference.rule), np.arange(len(pred))
     kind = "platt" if task.problem == "binary" else "temperature"
+    known, softer = soft(known, len(y)), soft(pred, len(y))
     found = []
     for _ in range(RESAMPLES):
         some = rng.integers(0, len(y), len(y))
         if len(np.unique(y[some])) < 2:
             continue
         fitted = calibration.fit_calibration(kind, y[some], known[some], task)
-        bounds = calibration.apply_calibration(pred, fitted).cumsum(axis=1)[:, :-1]
+        bounds = calibration.apply_calibration(softer, fitted).cumsum(axis=1)[:, :-1]
         for _ in range(DRAWS):
             drawn = (rng.random((len(pred), 1)) > bounds).sum(axis=1)
             found.append(rules.of_rows(metric, drawn, pred, codes, every, task))
