@@ -165,7 +165,7 @@ def _choose(data: str, need: Any, out: Path, test: str | None, overwrite: bool, 
     if as_json:
         print(json.dumps(written.to_json(choice.decision), ensure_ascii=False))
     else:
-        print(markdown.summary(choice.decision))
+        print(markdown.summary(choice.decision, language=str(need.options.get("language") or "en")))
         print(f"\nReport: {choice.report}")
         if choice.decision.chosen:
             print(f"Package: {choice.package}\nPredict: rightfit predict {choice.package} NEW.csv -o predictions.csv")

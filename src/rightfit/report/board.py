@@ -195,7 +195,7 @@ def failed(data: Json, words: Words) -> list[dict[str, str]]:
         {
             "name": str(one["name"]),
             "family": str(one.get("family") or ""),
-            "reason": brief(one.get("error")) or DASH,
+            "reason": brief(words.say(one.get("error"))) or DASH,
             "state": words(f"state.{one['state']}") if f"state.{one['state']}" in words else str(one["state"]),
         }
         for one in data["trials"]
