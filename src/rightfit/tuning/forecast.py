@@ -7,6 +7,7 @@ effects model of logarithms; Gelman and Hill 2007, chapter 12). A forecast decid
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -123,7 +124,8 @@ def remember(race: Race) -> None:
         part.write_text(json.dumps(found), encoding="utf-8")
         os.replace(part, path)
     except OSError:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
 
 
 def combined(known: Sequence[Seen], family: str, candidate: str, rows: float, name: str) -> tuple[float, float]:
