@@ -6,11 +6,10 @@ The rules were changed after looking at texts.csv (all families on one data set:
 (the winner under limits, on ten tables), so that their figures are those of the rules on what they know; those of
 choices.csv (`choose` without limits on other tables) are of tables that no rule was written after (but for those of
 SEEN), and so will be those of modalities.csv where there is one. place_by_rank is where the winner stands without any
-rule. Under limits the winner of a case is either the family that wins most cases of its table, or another one, which
-the limits made win: contract and contract, limits decide. Writes advice.csv, one row a data set or case. The
-descriptions hold what a user knows beforehand: rows, columns, classes, language, limits, budget; DATASETS and TABLES
-say them where the results do
-not.
+rule; kind_in_top_3 also counts a family that is alike, such as another boosted ensemble. Under limits the winner of a
+case is either the family that wins most cases of its table, or another one, which the limits made win: contract and
+contract, limits decide. Writes advice.csv, one row a data set or case. The descriptions hold what a user knows
+beforehand: rows, columns, classes, language, limits, budget; DATASETS and TABLES say them where the results do not.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from typing import Any
 
 import common
 
-from rightfit.advice import catalogue, forecast
+from rightfit.advice import catalogue, forecast, rules
 from rightfit.advice.description import Description
 from rightfit.advise import order
 
@@ -216,12 +215,20 @@ def of_tables(rows: Iterable[Mapping[str, str]]) -> Iterator[dict[str, Any]]:
                    "rank_correlation": spearman([-raced.index(f) for f in raced], [-found.index(f) for f in raced])}
 
 
+def kinds(name: str) -> set[str]:
+    """What families are alike by, of which the advice puts one ahead of the others; its own name where by nothing."""
+    card = catalogue.find(name)
+    alike = {target for rule in rules.rules() if rule.effect == "alike" for target in rule.targets}
+    return {target for target in alike if target.removeprefix("tag:") in card.tags} or {name}
+
+
 def replay(results: Path) -> list[dict[str, Any]]:
     """Every result in a folder, replayed."""
     rows = [*of_texts(common.read_csv("texts", results)), *of_contract(common.read_csv("contract", results)),
             *of_tables(common.read_csv("choices", results)),
             *of_choices(common.read_csv("modalities", results))]
-    return [{**row, "in_top_3": int(row["place"] <= TOP), "by_rank_in_top_3": int(row["place_by_rank"] <= TOP)}
+    return [{**row, "kind_in_top_3": int(any(kinds(row["winner"]) & kinds(name) for name in row["advised"].split())),
+             "in_top_3": int(row["place"] <= TOP), "by_rank_in_top_3": int(row["place_by_rank"] <= TOP)}
             for row in rows]
 
 
@@ -229,8 +236,9 @@ def summed(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """What the rows say, one sentence a source."""
     for source in dict.fromkeys(str(row["source"]) for row in rows):
         own = [row for row in rows if row["source"] == source]
-        line = (f"{source}: winner in top {TOP} in {sum(row['in_top_3'] for row in own)} of {len(own)}, by prior rank "
-                f"alone in {sum(row['by_rank_in_top_3'] for row in own)}")
+        line = (f"{source}: winner in top {TOP} in {sum(row['in_top_3'] for row in own)} of {len(own)}, its kind in "
+                f"{sum(row['kind_in_top_3'] for row in own)}, by prior rank alone in "
+                f"{sum(row['by_rank_in_top_3'] for row in own)}")
         for key, said in (("rank_correlation", "rank correlation"), ("latency_error", "latency error")):
             values = [row[key] for row in own if row.get(key) is not None]
             line += f"; median {said} {middle(values):.3f} ({len(values)})" if values else ""

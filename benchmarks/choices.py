@@ -6,21 +6,24 @@ Every family's own settings on three folds, without a search around the leaders.
 and skipped where it is there already. `order` holds the families by the best score of each on rows left out;
 benchmarks/advice.py asks whether advise would have said so. The other columns hold
 what fits and their memory were forecast to take before they started against what they took: of the first fit of a
-family in a run (it is a prior, mended by what other families took), and of later ones.
+family in a run (it is a prior, mended by what other families took), and of later ones. With --replay, runs that were
+kept are judged by the forecasts of today, made before each trial from those that had finished before it.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import json
 import math
 import tempfile
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
-from common import RESULTS, append_csv, load, proportion, read_csv, show, tables
+from common import RESULTS, append_csv, load, proportion, read_csv, show, tables, write_csv
 
 import rightfit as rf
 
@@ -29,7 +32,6 @@ SEEN = ("heartdisease", "Telco-Customer-Churn", "Vehicle", "bank", "california_h
         "letterdata", "mpg", "segment")
 MOST_ROWS = 50_000
 WITHIN = {"fit_s": 0.30, "peak_mib": 0.15}
-MEASURED = {"fit_s": "fit_s", "peak_mib": "peak_mib"}
 
 
 def described(choice: Any, frame: Any) -> dict[str, Any]:
@@ -78,6 +80,44 @@ def judged(trials: Iterable[Any]) -> dict[str, Any]:
     return row
 
 
+def replayed(folder: Path, earlier: dict[str, list[Any]]) -> Iterator[Any]:
+    """The finished trials of a kept run, each with what the forecasts of today say before it, from those before it.
+
+    earlier: what runs before this one said, as the machine would have remembered it; this run's word is added at the
+    end.
+    """
+    from rightfit import registry
+    from rightfit.records import Task
+    from rightfit.store import Store
+    from rightfit.tuning import forecast
+    from rightfit.tuning.state import Seen, Unit
+
+    decision = json.loads((folder / "decision.json").read_text(encoding="utf-8"))
+    said = decision["extras"]["task"]
+    task = Task(modality="tabular", problem=decision["task"]["problem"], target=("y",), metric="", rows=said["rows"],
+                classes=tuple(said.get("classes", ())), features=said["features"])
+    with Store.read(folder) as store:
+        done = list(store.trials())
+    rows = {trial.fold: trial.measured["train_rows"] for trial in done if trial.fidelity == 1.0 and trial.fold >= 0
+            and "train_rows" in trial.measured}
+    board: Any = SimpleNamespace(task=task, trials={}, stage=SimpleNamespace(
+        folds={fold: (range(int(count)), ()) for fold, count in rows.items()}))
+    race: Any = SimpleNamespace(board=board, earlier={k: tuple(v) for k, v in earlier.items()}, short=SimpleNamespace(
+        families=registry.plugins("rightfit.models.tabular"), candidates=()))
+    for trial in done:
+        family = race.short.families[trial.candidate.family]
+        if trial.state == "ok" and trial.fold in rows and not family.baseline:
+            told = forecast.of(race, Unit(candidate=trial.candidate, fold=trial.fold, fidelity=trial.fidelity))
+            yield dataclasses.replace(trial, measured={**trial.measured, **forecast.kept(told)})
+        board.trials[trial.candidate.key, trial.fold, trial.fidelity] = trial
+    for name in forecast.NAMES:
+        some = list(forecast.seen(race, name))
+        for family in {one.family for one in some}:
+            own = [one for one in some if one.family == family]
+            earlier.setdefault(name, []).append(Seen(
+                family, f"earlier {folder.name}", sum(one.log_ratio for one in own) / len(own), own[0].rows))
+
+
 def chosen(real: Any, budget: str, folder: Path) -> dict[str, Any]:
     """One run of `choose`, and what came of it."""
     from rightfit.store import Store
@@ -111,8 +151,17 @@ def main() -> None:
     parser.add_argument("--budget", default="150s")
     parser.add_argument("--seconds", type=float, default=math.inf, help="begin no table after so many seconds")
     parser.add_argument("--keep", type=Path, default=None, help="folder in which the runs are kept")
+    parser.add_argument("--replay", action="store_true", help="judge kept runs by the forecasts of today; run nothing")
     parser.add_argument("--out", type=Path, default=RESULTS)
     given = parser.parse_args()
+    if given.replay:
+        earlier: dict[str, list[Any]] = {}
+        rows = [{**{k: v for k, v in row.items() if not k.startswith(("first_", "later_"))},
+                 **judged(replayed(given.keep / row["table"], earlier)), "replayed": 1}
+                for row in read_csv("choices", given.out)]
+        write_csv("choices", rows, given.out)
+        print("\n".join(summed(rows)))
+        return
     end = time.monotonic() + given.seconds
     with tempfile.TemporaryDirectory() as scratch:
         home = given.keep or Path(scratch)

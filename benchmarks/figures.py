@@ -157,12 +157,13 @@ def advice(rows: list[Row]) -> list[str]:
     for source in dict.fromkeys(row["source"] for row in rows):
         own = [row for row in rows if row["source"] == source]
         if own[0]["in_top_3"]:
-            cells = [f"{total(own, name)} of {len(own)}" for name in ("in_top_3", "by_rank_in_top_3")]
+            cells = [f"{total(own, name)} of {len(own)}" for name in ("in_top_3", "kind_in_top_3", "by_rank_in_top_3")]
             for name in ("rank_correlation", "latency_error"):
                 values = [v for row in own if (v := number(row[name])) is not None]
                 cells.append(f"{median(values):.3f}" if values else "")
             lines.append([source, *cells])
-    head = ("results", "winner in top 3", "by prior rank alone", "rank correlation (median)", "latency error (median)")
+    head = ("results", "winner in top 3", "its kind", "by prior rank alone",
+            "rank correlation (median)", "latency error (median)")
     spent = [f"{row['case']}: {row['seconds']} s" for row in rows if row["source"] == "process"]
     return [*table(head, lines), "", "; ".join(spent), *throughout(rows, ("machine", "versions", "date"))]
 

@@ -125,20 +125,30 @@ def steps_of(network: Any, inputs: Callable[[int], Any]) -> Iterator[float]:
         yield time.perf_counter() - started
 
 
-def compared(name: str, line: roofline.Roofline) -> dict[str, Any]:
-    """Forecast and measurement of one network, side by side."""
+def made(name: str) -> tuple[Any, Any, bytes]:
+    """(network with random weights, one row, its ONNX graph)."""
     import torch
 
     torch.manual_seed(0)
     torch.set_num_threads(1)
     network, inputs = texts(name) if name in TEXTS else pictures(name)
     _busy(network)
-    size = forecast.size_mib(sum(p.numel() for p in network.parameters()) + sum(b.numel() for b in network.buffers()))
-    content = exported(network, inputs(1))
-    expected = {"latency_ms": forecast.latency_ms(content, line), "memory_mib": forecast.memory_mib(content, line),
-                "size_mib": size}
-    run = roofline.session(content)
-    feed = {"X": inputs(1).numpy()}
+    row = inputs(1)
+    return network, row, exported(network, row)
+
+
+def told(network: Any, content: bytes, line: roofline.Roofline) -> dict[str, forecast.Forecast]:
+    """What is forecast of a network before it is run."""
+    numbers = sum(p.numel() for p in network.parameters()) + sum(b.numel() for b in network.buffers())
+    return {"latency_ms": forecast.latency_ms(content, line), "memory_mib": forecast.memory_mib(content, line),
+            "size_mib": forecast.size_mib(numbers)}
+
+
+def compared(name: str, line: roofline.Roofline) -> dict[str, Any]:
+    """Forecast and measurement of one network, side by side."""
+    network, one, content = made(name)
+    expected = told(network, content, line)
+    run, feed = roofline.session(content), {"X": one.numpy()}
     found = measure.latency(lambda _: run.run(None, feed), [None], plan=measure.Plan(attempts=2, limit_s=20), warmup=3)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "graph.onnx"
@@ -149,6 +159,15 @@ def compared(name: str, line: roofline.Roofline) -> dict[str, Any]:
     for key, value in measured.items():
         row |= _side_by_side(key, expected[key], value)
     return row
+
+
+def again(row: Mapping[str, Any], line: roofline.Roofline) -> dict[str, Any]:
+    """A row with the forecasts of today beside what was measured before."""
+    network, _, content = made(row["network"])
+    found = dict(row)
+    for key, one in told(network, content, line).items():
+        found |= _side_by_side(key, one, float(row[f"{key}_measured"]))
+    return found
 
 
 def _side_by_side(key: str, one: forecast.Forecast, value: float) -> dict[str, Any]:
@@ -186,6 +205,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", default=[*FITTED, *MORE, *TEXTS])
     parser.add_argument("--steps", type=int, default=0, help="training steps; 0 leaves training out")
     parser.add_argument("--seconds", type=float, default=math.inf, help="begin no network after so many seconds")
+    parser.add_argument("--again", action="store_true", help="only forecast again what is there, measure nothing")
     parser.add_argument("--anew", action="store_true", help="calibrate again, and measure again what is there")
     parser.add_argument("--out", type=Path, default=RESULTS)
     given = parser.parse_args()
@@ -193,7 +213,11 @@ def main() -> None:
     end = time.monotonic() + given.seconds
     line = roofline.here(fresh=given.anew)
     rows = {} if given.anew else {row["network"]: row for row in read_csv("forecast", given.out)}
-    for name in given.only:
+    for name in given.only if given.again else ():
+        if name in rows:
+            rows[name] = again(rows[name], line)
+            write_csv("forecast", rows.values(), given.out)
+    for name in given.only if not given.again else ():
         row = rows.get(name, {"noisy": "1"})
         if time.monotonic() < end and str(row["noisy"]) != "0":
             row = {**compared(name, line), **{k: v for k, v in row.items() if k.startswith("training_s")}}

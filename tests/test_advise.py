@@ -212,11 +212,12 @@ def test_explain_shows_a_rule():
 
 def test_a_need_file_says_the_same_and_flags_overrule_it(tmp_path):
     path = tmp_path / "need.toml"
-    path.write_text('task = "text-classification"\nrows = 3000\nclasses = 4\nmax-latency = "2ms"\ntarget = "y"\n'
+    path.write_text('task = "text-classification"\nrows = 3000\nclasses = 4\nmax-latency = "2ms"\ntarget = "the y"\n'
                     'weights = ["w.safetensors"]\n')
     found = json.loads(run("advise", "--need", str(path), "--json").stdout)["description"]
     assert (found["rows"], found["latency_ms"], found["weights"]) == (3000, 2.0, True)
     other = json.loads(run("advise", "--need", str(path), "--rows", "90000", "--json").stdout)["description"]
+    assert "--target 'the y' " in json.loads(run("advise", "--need", str(path), "--json").stdout)["command"]
     assert other["rows"] == 90000 and other["classes"] == 4
 
 

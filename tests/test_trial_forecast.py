@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rightfit.records import Candidate, Facts, Family, Task, Trial
+from rightfit.report.sentences import say
 from rightfit.tuning import forecast, race
 from rightfit.tuning.forecast import Seen, combined
 from rightfit.tuning.state import Unit
@@ -87,6 +88,7 @@ def test_what_cannot_finish_is_left_out_with_its_reason():
     found = forecast.of(at, slow)
     reason = forecast.hopeless(at, slow, found, left=30.0)
     assert reason.startswith("not trained: a fit was forecast to take") and "30 s were left" in reason
+    assert say(reason, "zh_CN").startswith("未训练")
     assert forecast.hopeless(at, slow, found, left=1e6) == ""
     at.empty = True
     assert forecast.hopeless(at, slow, found, left=30.0) == "", "the first of a race is always tried"
@@ -102,7 +104,8 @@ def test_what_does_not_fit_into_memory_is_left_out():
     at = racing(a=1e-6)
     at.memory_mib = 1.0
     unit = Unit(candidate=Candidate(family="a"), fold=0)
-    assert "MiB of memory" in forecast.hopeless(at, unit, forecast.of(at, unit), left=1e6)
+    reason = forecast.hopeless(at, unit, forecast.of(at, unit), left=1e6)
+    assert "MiB of memory" in reason and "MiB 内存" in say(reason, "zh_CN")
 
 
 @given(st.lists(st.floats(-2, 2), min_size=1, max_size=8), st.sampled_from(sorted(forecast.SPREADS)))

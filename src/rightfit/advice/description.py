@@ -254,19 +254,29 @@ def spoken(name: str, text: str) -> Any:
         raise UsageError(f"{name} must be {said}; got {name}={text!r}.") from None
 
 
+def _toml(path: str | Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"a need file must be readable; got need={str(path)!r}: {error.strerror}.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"a need file must be TOML, such as task = \"tabular-classification\"; got "
+                         f"need={str(path)!r}: {error}.") from None
+
+
+def target(path: str | Path) -> str | None:
+    """The target column that a need file names, for the command that `choose` is to be given."""
+    found = _toml(path).get("target")
+    return found if isinstance(found, str) else None
+
+
 def read(path: str | Path) -> dict[str, Any]:
     """What a need file in TOML says. Raises UsageError for one that is not there or is no TOML.
 
     The same file may serve `choose`: keys that only a `Need` knows are left out, and paths of weights mean that there
     are some.
     """
-    try:
-        found = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"a need file must be readable; got need={str(path)!r}: {error.strerror}.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"a need file must be TOML, such as task = \"tabular-classification\"; got "
-                         f"need={str(path)!r}: {error}.") from None
+    found = _toml(path)
     said = {str(name).replace("-", "_"): value for name, value in found.items()}
     only_choose = {f.name for f in dataclasses.fields(Need)} - set(keys()) | {"family", "kind"}
     if isinstance(said.get("weights"), list | str):

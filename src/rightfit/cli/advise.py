@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import shlex
 import sys
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
@@ -88,6 +90,9 @@ def _answer(said: dict[str, Any], need: str | None, language: str, as_json: bool
     elif not said:
         said = _asked(words)
     found = answer(description.describe(said), language=language)
+    column = None if need is None else description.target(need)
+    if column is not None:
+        found = dataclasses.replace(found, command=found.command.replace(" COLUMN", f" {shlex.quote(column)}"))
     if as_json:
         return json.dumps({**asdict(found), "task": said["task"]}, ensure_ascii=False)
     return "\n".join(_page(found, said, words))

@@ -142,11 +142,12 @@ def leaderboard(data: Json, words: Words, higher: bool) -> dict[str, Any]:
     return {"rows": rows, "more": max(0, len(ranked) - len(rows))}
 
 
-def _expected(more: Json, words: Words) -> str:
-    """What the fit was forecast to take before it started; nothing where nobody forecast it."""
+def _expected(more: Json, words: Words) -> tuple[str, str] | None:
+    """What the fit was forecast to take before it started, and the interval; None where nobody forecast it."""
     value, low, high = (number(more.get(f"fit_s_forecast{end}")) for end in ("", "_low", "_high"))
-    return "" if value is None else words("forecast", value=figure("fit_s", value), low=figure("fit_s", low),
-                                          high=figure("fit_s", high))
+    if value is None:
+        return None
+    return words("forecast", value=figure("fit_s", value)), f"{figure('fit_s', low)} {DASH} {figure('fit_s', high)}"
 
 
 def plane(data: Json, extras: Json, words: Words, higher: bool) -> dict[str, Any]:

@@ -5,6 +5,7 @@ A rate depends on the shape, so each kind of operator is measured on a few typic
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import itertools
@@ -296,7 +297,8 @@ def _keep(path: Path, found: Mapping[str, Any]) -> None:
         part.write_text(json.dumps(found), encoding="utf-8")
         os.replace(part, path)
     except OSError:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
 
 
 def main() -> int:

@@ -7,13 +7,14 @@ effects model of logarithms; Gelman and Hill 2007, chapter 12). A forecast decid
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
 import math
 import os
 import secrets
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from rightfit.records import Candidate, Family, Trial
@@ -123,7 +124,8 @@ def remember(race: Race) -> None:
         part.write_text(json.dumps(found), encoding="utf-8")
         os.replace(part, path)
     except OSError:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
 
 
 def combined(known: Sequence[Seen], family: str, candidate: str, rows: float, name: str) -> tuple[float, float]:
@@ -188,7 +190,7 @@ def of(race: Race, unit: Unit) -> dict[str, Forecast]:
     return found
 
 
-def hopeless(race: Race, unit: Unit, told: dict[str, Forecast], left: float) -> str:
+def hopeless(race: Race, unit: Unit, told: Mapping[str, Forecast], left: float) -> str:
     """Why a unit cannot finish: even the low end of its forecast is more than there is; "" where it may.
 
     What has finished before may finish again, and the first of a race is always tried; what is only measured beside
@@ -207,7 +209,7 @@ def hopeless(race: Race, unit: Unit, told: dict[str, Forecast], left: float) -> 
     return ""
 
 
-def kept(told: dict[str, Forecast]) -> dict[str, float]:
+def kept(told: Mapping[str, Forecast]) -> dict[str, float]:
     """The forecasts as figures of the trial, so that the report can hold them against what was measured."""
     return {f"{name}_forecast{end}": getattr(one, part) for name, one in told.items()
             for end, part in (("", "value"), ("_low", "low"), ("_high", "high"))}

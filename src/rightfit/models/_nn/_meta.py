@@ -13,8 +13,9 @@ from rightfit.records import Family, Task, frozen
 PICTURE = 224  # pixels of the pictures as they come; what the network sees of them is the family's own choice
 WORDS, LENGTH, CLASSES = 20_000, 64, 10
 # config.json of sentence-transformers/all-MiniLM-L6-v2 (Wang et al. 2020, MiniLM).
-MINILM = {"num_hidden_layers": 6, "hidden_size": 384, "num_attention_heads": 12, "intermediate_size": 1536,
-          "vocab_size": 30522, "max_position_embeddings": 512, "attn_implementation": "eager"}
+MINILM: Mapping[str, Any] = {
+    "num_hidden_layers": 6, "hidden_size": 384, "num_attention_heads": 12, "intermediate_size": 1536,
+    "vocab_size": 30522, "max_position_embeddings": 512, "attn_implementation": "eager"}
 
 
 @frozen
