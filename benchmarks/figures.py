@@ -269,6 +269,43 @@ def delivered_latency(rows: list[Row]) -> list[str]:
     return [*table(head, lines), *throughout(rows, ("machine", "versions", "date"))]
 
 
+def peers(rows: list[Row]) -> list[str]:
+    """Every system on every table and split, as it was run."""
+    names = ("table", "metric", "way", "budget_s", "neighbour", "score", "wall_s", "row_p50_ms", "row_p99_ms",
+             "size_mb", "load_1m")
+    lines = sorted([row["table"], row["metric"], f"{row['way']} {row['version']}",
+                    *(row.get(name, "") for name in names[3:])] for row in rows)
+    failed = [f"{row['way']} on {row['table']}: {row['error']}" for row in rows if row.get("error")]
+    return [*table(names, lines), *(["", "Without a model: " + "; ".join(failed) + "."] if failed else []),
+            *throughout(rows, ("machine",))]
+
+
+def replay(rows: list[Row]) -> list[str]:
+    """Each selection rule: excess regret over full cross-validation with its upper 95 % bound, and its cost."""
+    names = ("auc_points_excess", "auc_points_excess_high", "loss_percent_excess", "loss_percent_excess_high",
+             "cost_share")
+    lines = [[row["rule"], *(f"{v:.3f}" if (v := number(row[name])) is not None else "" for name in names)]
+             for row in rows]
+    counts = f"{rows[0]['auc_points_cases']} cases by ROC AUC, {rows[0]['loss_percent_cases']} by log loss or RMSE"
+    return [*table(("rule", *names), lines), "", f"Over {rows[0]['tables']} tables: {counts}.",
+            *throughout(rows, ("machine", "versions", "date"))]
+
+
+def replay_honesty(rows: list[Row]) -> list[str]:
+    """What full cross-validation of every candidate promises, beside the held-out rows."""
+    lines = []
+    for what, some in (("ROC AUC, points", [r for r in rows if r["metric"] == "roc_auc"]),
+                       ("log loss or RMSE, percent", [r for r in rows if r["metric"] != "roc_auc"])):
+        if some:
+            means = [sum(float(r[n]) for r in some) / len(some) for n in ("naive_optimism", "optimism")]
+            told = [r["default_better"] for r in some if r["default_better"] != ""]
+            lines.append([what, str(len(some)), *(f"{m:+.2f}" for m in means), str(total(some, "covered")),
+                          f"{sum(float(t) > 0 for t in told)} of {len(told)}"])
+    head = ("metric", "cases", "optimism of the winner's own score", "optimism of the promise", "covered",
+            "the default is better beyond chance")
+    return [*table(head, lines), *throughout(rows, ("machine", "versions", "date"))]
+
+
 def throughout(rows: list[Row], names: Sequence[str]) -> list[str]:
     """A closing line with what was the same on every row."""
     same = constant(rows)
@@ -286,8 +323,9 @@ def section(path: Path) -> list[str]:
         rows = list(csv.DictReader(file))
     shown = SPECIAL.get(path.stem) or globals().get(path.stem, anything)
     body = shown(rows) if rows else ["No line yet."]
-    program = path.with_name(path.stem + ".py").name
-    origin = f", written by `benchmarks/{program}`" if (ROOT / "benchmarks" / program).exists() else ""
+    programs = (path.stem + ".py", path.stem, path.stem.partition("_")[0])
+    program = next((name for name in programs if (ROOT / "benchmarks" / name).exists()), "")
+    origin = f", written by `benchmarks/{program}`" if program else ""
     return [f"### {path.stem.replace('_', ' ')}", "", f"`benchmarks/results/{path.name}`{origin}.", "", *body]
 
 

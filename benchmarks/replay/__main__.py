@@ -8,7 +8,7 @@ A case is (table, seed): a third of its rows is held out, the rest is staged as 
 lines in benchmarks/results/replay_table.csv say for each candidate, fold and share of the rows how it scored, how long
 it took, and what the package of the first fold costs; fold "all" is the candidate trained on all rows as a refit would,
 scored on the held-out rows. Predictions lie outside the repository, in --work, as one file each. Nothing is computed
-twice; a case whose predictions are gone is computed again.
+twice; a case whose predictions are gone is computed again. Rules go to replay.csv, promises to replay_honesty.csv.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import common
+import honest
 import rules
 from cases import Case, learned_of, opened
 
@@ -121,6 +122,7 @@ def main(arguments: list[str] | None = None) -> int:
     common.write_csv("replay", rules.summary(found), given.out)
     for entry in rules.summary(found):
         common.show(entry)
+    common.write_csv("replay_honesty", honest.honesty(cases, given.work, given.rows), given.out)
     if given.order is not None:
         given.order.write_text(rules.order_file(cases), encoding="utf-8")
     return 0

@@ -15,8 +15,6 @@ from typing import Any
 import numpy as np
 from virtual import race_picks
 
-from rightfit.tuning.order import shape_of
-
 DRAWS = 2000
 ROUND = 8  # places of the portfolio that the learned order ranks
 Row = Mapping[str, str]
@@ -61,6 +59,15 @@ class Known:
     def shape(self) -> str:
         """By what the order of the portfolio is learned."""
         return shape_of(self.problem, self.rows)
+
+
+def shape_of(problem: str, rows: int) -> str:
+    """The kind of table by which an order is learned.
+
+    >>> shape_of("binary", 500), shape_of("regression", 5000)
+    ('classes, few rows', 'values, many rows')
+    """
+    return f"{'values' if problem == 'regression' else 'classes'}, {'few' if rows < 1000 else 'many'} rows"
 
 
 def complete(rows: Sequence[Row]) -> list[Known]:
@@ -200,7 +207,7 @@ def summary(found: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def order_file(cases: Sequence[Known]) -> str:
-    """The learned order as the package keeps it: by shape, candidates by family and parameters."""
+    """The learned order: by shape, candidates by family and parameters."""
     params = {key: (units["all", 1.0]["family"], json.loads(units["all", 1.0]["params"]))
               for case in cases for key, units in case.lines.items()}
     shapes = {shape: [{"family": params[k][0], "params": params[k][1]} for k in order[:ROUND]]

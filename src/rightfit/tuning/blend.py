@@ -43,12 +43,19 @@ def mix(race: Race) -> None:
 
 def members_of(board: Board, composed: set[str]) -> list[Entry]:
     """The candidates that a blend may be made of, all on the folds that finalists have in common, best first."""
-    folds = common_folds(board, board.baseline)
+    folds = _shared(board)
     found = [entry for key in board.candidates if key not in board.failed and key not in board.ablations
              and key != board.baseline and not board.candidates[key].steps
              and board.candidates[key].family not in composed and set(folds) <= set(board.folds(key))
              and (entry := board.entry(key, folds)) is not None]
     return sorted(found, key=lambda e: (-board.rank(e), e.candidate.key))[:PARTNERS] if folds else []
+
+
+def _shared(board: Board) -> tuple[int, ...]:
+    """The finalists' folds; where others have finished whole repeats of them only, those repeats."""
+    folds = common_folds(board, board.baseline)
+    whole = len(folds) // board.per_repeat * board.per_repeat
+    return folds[:whole] if whole and folds == tuple(range(len(folds))) else folds
 
 
 def selected(parts: Sequence[Part], metric: Any, task: Task, most: int) -> Any:
@@ -128,6 +135,8 @@ def _enter(race: Race, family: Family, entries: list[Entry], size: int) -> None:
     members = [settled(entries[at].candidate, entries[at].learned) for at in chosen]
     candidate = Candidate(family=family.name, params=family.compose(
         [{"family": m.family, "params": dict(m.params)} for m in members], [float(weights[at]) for at in chosen]))
+    if candidate.key in board.candidates:
+        return
     inner = [entries[at] for at in chosen]
     _file(race, candidate, inner, weights[chosen], _scored(board, folds, parts, few, metric, size), blobs, started)
 

@@ -30,6 +30,8 @@ SEARCHED_FAMILIES = 2
 BESIDE_FOLDS = 3
 LEAST_S = 1.5  # left for racing, below which no trial is started
 CURVE_SHARES = (0.25, 0.5)
+PARTNERS = 3  # families beside the contenders' that blends may want
+PARTNER_SHARE = 0.35  # of the time left, that a partner's folds may take
 
 
 def run(race: Race, pool: Any, workers: int) -> None:
@@ -199,12 +201,43 @@ def _promotable(race: Race) -> bool:
 
 
 def _promote(race: Race) -> Unit | None:
-    """The next fold of whoever has the fewest, best first."""
+    """The next fold of whoever has the fewest, best first; partners follow before the rows are split once more."""
     waiting = sorted(contenders(race), key=lambda e: (len(e.folds), -race.board.rank(e)))
-    for entry in waiting:
-        for fold in range(len(race.board.stage.folds)):
-            unit = Unit(candidate=entry.candidate, fold=fold)
-            if race.open(unit):
+    every = range(len(race.board.stage.folds))
+    for start in every[::race.board.per_repeat]:
+        repeat = every[start:start + race.board.per_repeat]
+        for entry in waiting:
+            for fold in repeat:
+                unit = Unit(candidate=entry.candidate, fold=fold)
+                if race.open(unit):
+                    return unit
+        unit = _partner(race, waiting, repeat)
+        if unit is not None:
+            return unit
+    return None
+
+
+def _partner(race: Race, waiting: list[Entry], repeat: Iterable[int]) -> Unit | None:
+    """A fold for the best of another family, though it fell behind: it errs elsewhere, and a blend may want it."""
+    board = race.board
+    if not any(f.compose is not None for f in race.short.families.values()):
+        return None
+    families = {e.candidate.family for e in waiting}
+    busy = {running.key for running in race.running.values()}
+    found = 0
+    for key, entry in board.entries().items():
+        family = entry.candidate.family
+        if (key not in board.pruned or key in board.failed or family in families or entry.candidate.steps
+                or key == board.baseline or found >= PARTNERS):
+            continue
+        families.add(family)
+        due = [Unit(candidate=entry.candidate, fold=fold) for fold in repeat if not board.has(key, fold)]
+        cost = len(due) * entry.measured.get("fit_s", 0.0)
+        if cost > PARTNER_SHARE * race.clock.left(race.reserve) * race.workers:
+            continue
+        found += 1
+        for unit in due:
+            if unit.key not in busy:
                 return unit
     return None
 

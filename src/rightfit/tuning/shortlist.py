@@ -12,7 +12,6 @@ from rightfit.advice import catalogue, description, rules
 from rightfit.advice.rules import Rule as Advised
 from rightfit.errors import Unavailable, UnknownName
 from rightfit.records import Audit, Candidate, Family, Need, Step, Task, frozen
-from rightfit.tuning import order
 
 NAMED = 2  # params in the name of a candidate that cannot take part, more where they do not tell it from another
 
@@ -91,9 +90,7 @@ def shortlist(task: Task, audit: Audit, need: Need) -> Shortlist:
               *((f, {**f.defaults, **v}) for f in racing for v in f.variants)]
     rejected = {n: r for n, r in reasons.items() if r}
     found = {c.key: c for f, params in wishes if (c := _prepared(f, params, task, need, rejected)) is not None}
-    first = wishes[0][0].name if wishes and not need.bring else ""
-    ordered = order.arranged(list(found.values()), task, {n: places[n] - f.rank for n, f in known.items()}, first)
-    return Shortlist(candidates=_pretrained_first(ordered), families={f.name: f for f in fit},
+    return Shortlist(candidates=_pretrained_first(list(found.values())), families={f.name: f for f in fit},
                      baseline=Candidate(family=baseline.name, params=dict(baseline.defaults)),
                      rejected=rejected, treatments=planned(audit, task))
 

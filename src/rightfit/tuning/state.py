@@ -101,7 +101,7 @@ class Race:
             return min(0.15 * self.clock.budget_s, LAST_S)
         entry = self.board.entry(self.leader) if self.leader else None
         refit = 1.5 * max(self.board.fit_s(entry), self._blend_s) if entry else 0.0
-        return min(0.4 * self.clock.budget_s, 8.0 + 0.03 * self.clock.budget_s + refit)
+        return min(0.4 * self.clock.budget_s, 6.0 + 0.03 * self.clock.budget_s + refit)
 
     @property
     def _blend_s(self) -> float:
