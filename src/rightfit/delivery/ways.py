@@ -129,5 +129,6 @@ def need_again(model: LoadedModel) -> Need:
     return Need(target=target, metric=task.metric, modality=task.modality, problem=task.problem, kinds=kinds,
                 keep=tuple(c.name for c in model.schema.features), group=task.group, time=task.time,
                 protected=task.protected, positive=task.classes[-1] if task.problem == "binary" else None,
-                at_least=floors["at_least"], at_most=floors["at_most"], quantiles=task.quantiles, monotone=task.monotone,
-                order=task.classes if task.problem == "ordinal" else (), coverage=task.coverage, **asked)
+                at_least=floors["at_least"], at_most=floors["at_most"], quantiles=task.quantiles,
+                monotone=task.monotone, order=task.classes if task.problem == "ordinal" else (),
+                coverage=task.coverage, **asked)

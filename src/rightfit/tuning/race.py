@@ -211,9 +211,9 @@ def _promote(race: Race) -> Unit | None:
                 unit = Unit(candidate=entry.candidate, fold=fold)
                 if race.open(unit):
                     return unit
-        unit = _partner(race, waiting, repeat)
-        if unit is not None:
-            return unit
+        partner = _partner(race, waiting, repeat)
+        if partner is not None:
+            return partner
     return None
 
 

@@ -65,10 +65,10 @@ def _graph(path: Path, name: str) -> str:
 
     session = onnxruntime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
     batched = all(not isinstance(one.shape[0], int) for one in [*session.get_inputs(), *session.get_outputs()])
-    sides = [[tensor(one.name, TYPES[one.type], [n if isinstance(n, int) else -1
-                                                 for n in (one.shape[1:] if batched else one.shape)])
-              for one in side] for side in (session.get_inputs(), session.get_outputs())]
-    return config(name, 'platform: "onnxruntime_onnx"', *sides, rows=ROWS if batched else 0)
+    inputs, outputs = ([tensor(one.name, TYPES[one.type], [n if isinstance(n, int) else -1
+                                                           for n in (one.shape[1:] if batched else one.shape)])
+                        for one in side] for side in (session.get_inputs(), session.get_outputs()))
+    return config(name, 'platform: "onnxruntime_onnx"', inputs, outputs, rows=ROWS if batched else 0)
 
 
 def _write(model: LoadedModel, package: Path, folder: Path) -> None:
