@@ -196,9 +196,9 @@ def _promote(race: Race) -> Unit | None:
                 unit = Unit(candidate=entry.candidate, fold=fold)
                 if race.open(unit):
                     return unit
-        unit = _partner(race, waiting, repeat)
-        if unit is not None:
-            return unit
+        beside = _partner(race, waiting, repeat)
+        if beside is not None:
+            return beside
     return None
 
 
