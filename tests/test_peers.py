@@ -24,6 +24,7 @@ def line(way, table, score, *, metric="rmse", budget="60", neighbour="quiet", **
 def test_a_system_without_a_model_loses_its_case(module, monkeypatch):
     compare = module("compare")
     monkeypatch.setattr(compare, "signed_rank", lambda gaps: (0.0, 0.0, 1.0))
+    monkeypatch.setattr(compare, "LEAST", 2)
     rows = [line("rightfit", "a", "1.0"), line("other", "a", "2.0"), line("rightfit", "b", "3.0"),
             line("other", "b", "")]
     found = {entry["system"]: entry for entry in compare.summary(rows)}
@@ -34,11 +35,21 @@ def test_a_system_without_a_model_loses_its_case(module, monkeypatch):
 def test_ranks_need_the_same_cases(module, monkeypatch):
     compare = module("compare")
     monkeypatch.setattr(compare, "signed_rank", lambda gaps: (0.0, 0.0, 1.0))
+    monkeypatch.setattr(compare, "LEAST", 2)
     rows = [line("rightfit", "a", "1.0"), line("rightfit", "b", "1.0"), line("full", "a", "0.5"),
             line("full", "b", "2.0"), line("half", "a", "0.1")]
     found = {entry["system"]: entry for entry in compare.summary(rows)}
     assert found["half 60 s"]["mean_rank"] == "" and found["half 60 s"]["cases"] == 1
+    assert found["half 60 s"]["rightfit_wins"] == ""
     assert found["full 60 s"]["mean_rank"] == 1.5 == found["rightfit 60 s"]["mean_rank"]
+
+
+def test_a_few_tables_are_no_statement(module):
+    compare = module("compare")
+    rows = [line(way, table, score) for table in "abcd" for way, score in (("rightfit", "1.0"), ("other", "2.0"))]
+    found = compare.summary(rows)
+    assert all(entry["rightfit_wins"] == "" and "p_rightfit" not in entry and "mean_rank" not in entry
+               for entry in found)
 
 
 def test_a_unit_with_a_line_is_not_run_again(module):
