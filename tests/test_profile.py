@@ -73,7 +73,8 @@ def test_what_cannot_be_measured_is_a_sentence(tmp_path: Path, taken: dict[str, 
 
 
 @pytest.mark.parametrize(("path", "value", "said"), [
-    (("rightfit",), "7.1.0", "install the same version on both"), (("rightfit",), None, "must hold rightfit"),
+    (("rightfit",), "7.1.0", "install the same version on both"),
+    (("rightfit",), "0.0.9", "install the same version on both"), (("rightfit",), None, "must hold rightfit"),
     (("format",), 99, "format=99"), (("micro",), None, "must hold micro"),
     (("micro", "gemm_gflops"), 0, "gemm_gflops=0"), (("measured", "latency_p95_ms"), "fast", "latency_p95_ms='fast'"),
     (("measured", "memory_mib"), True, "memory_mib=True"), (("measured", "throughput_per_s"), -1.0, "above 0"),

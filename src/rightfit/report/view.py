@@ -83,8 +83,8 @@ def findings(data: Json, extras: Json, words: Words) -> dict[str, Any]:
         effect = more[i].get("effect") if i < len(more) and isinstance(more[i], Mapping) else one.get("effect")
         severity = one["severity"] if one["severity"] in order else "info"
         rows.append({"code": brief(one["code"]), "severity": severity, "word": words(f"severity.{severity}"),
-                     "column": brief(one.get("column")), "evidence": brief(one["evidence"]),
-                     "consequence": brief(one["consequence"]), "effect": brief(effect)})
+                     "column": brief(one.get("column")), "evidence": brief(words.say(one["evidence"])),
+                     "consequence": brief(words.say(one["consequence"])), "effect": brief(words.say(effect))})
     rows.sort(key=lambda row: order.index(row["severity"]))
     return {
         "rows": rows[:MOST_FINDINGS],
@@ -97,7 +97,7 @@ def estimate(data: Json, extras: Json, words: Words) -> dict[str, Any]:
     """Sentences on what to expect, with the check on a test file and the score that leaks would have given."""
     found, base = data.get("estimate") or {}, data.get("baseline") or {}
     lines: list[str] = []
-    method, n = found.get("method"), number(found.get("n"))
+    method, n = words.say(found.get("method")), number(found.get("n"))
     if method:
         lines.append(
             words("estimate.method_n", method=method, n=f"{n:,.0f}") if n else words("estimate.method", method=method)
@@ -117,6 +117,11 @@ def estimate(data: Json, extras: Json, words: Words) -> dict[str, Any]:
                 rows=f"{number(test.get('rows')) or 0:,.0f}",
             )
         )
+    if (held := extras.get("conformal")) and number(held.get("coverage")) is not None:
+        lines.append(words("conformal.set" if held.get("kind") == "set" else "conformal.interval",
+                           level=show(100 * held["level"]), coverage=show(100 * held["coverage"]),
+                           low=show(100 * held["low"]), high=show(100 * held["high"]),
+                           size=show(held.get("mean_size"))))
     for name, key in (("with_leaks", "leaks.line"), ("without_leaks", "leaks.without")):
         if not (leaks := extras.get(name)):
             continue
@@ -188,22 +193,22 @@ def context(data: Json, words: Words) -> dict[str, Any]:
         "target": ", ".join(map(str, target)) if isinstance(target, list) else str(target or ""),
         "verdict": verdict(data, words),
         "tiles": tiles(data, words),
-        "why": [brief(one) for one in data.get("why") or []],
+        "why": [brief(words.say(one)) for one in data.get("why") or []],
         "limits": limits(data, extras, words, higher),
         "measured_on": label(nearest) if nearest and not chosen else "",
         "estimate": estimate(data, extras, words),
         "leaderboard": leaderboard(data, words, higher),
         "plane": plane(data, extras, words, higher),
         "failed": failed(data, words),
-        "rejected": [(str(r["name"]), brief(r["reason"])) for r in data["rejected"]],
+        "rejected": [(str(r["name"]), brief(words.say(r["reason"]))) for r in data["rejected"]],
         "diagnostics": diagnostics(extras, words),
         "learned": learned(extras, words, higher),
         "findings": findings(data, extras, words),
         "fairness": fairness(extras.get("fairness") or {}, words),
-        "change": [brief(one) for one in data["what_would_change"]],
+        "change": [brief(words.say(one)) for one in data["what_would_change"]],
         "nearest": _nearest(nearest, words),
-        "questions": [brief(one) for one in extras.get("questions", [])],
-        "understood": pairs(extras.get("reasons")),
+        "questions": [brief(words.say(one)) for one in extras.get("questions", [])],
+        "understood": [(name, words.say(value)) for name, value in pairs(extras.get("reasons"))],
         "spent": spent(data, words),
         "timeline": charts.timeline(
             extras.get("phases", []), {"title": words("h.phases"), "desc": words("desc.phases")}
@@ -254,7 +259,7 @@ def _nearest(nearest: Json, words: Words) -> list[str]:
     lines = [words("nearest.line", name=label(nearest))]
     if nearest.get("binding"):
         lines.append(words("nearest.binding", names=", ".join(words.name(str(one)) for one in nearest["binding"])))
-    return [*lines, brief(nearest["would_take"])] if nearest.get("would_take") else lines
+    return [*lines, brief(words.say(nearest["would_take"]))] if nearest.get("would_take") else lines
 
 
 def complete(data: Json) -> dict[str, Any]:

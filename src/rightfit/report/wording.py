@@ -13,6 +13,7 @@ from markupsafe import Markup, escape
 from rightfit import units
 from rightfit.errors import UnknownName
 from rightfit.records import frozen
+from rightfit.report.sentences import say
 from rightfit.report.svg import show
 
 LANGUAGES = ("en", "zh_CN")
@@ -56,6 +57,10 @@ class Words:
 
     def __contains__(self, key: str) -> bool:
         return key in messages(self.language)
+
+    def say(self, text: object) -> str:
+        """A sentence of the decision in this language, where its pattern is known."""
+        return say(str(text or ""), self.language)
 
     def join(self, sentences: Iterable[str]) -> str:
         """Sentences one after another; Chinese ones need no space between."""

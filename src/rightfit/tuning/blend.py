@@ -6,6 +6,7 @@ honest as that of its members (Caruana et al. 2004, Ensemble Selection from Libr
 
 from __future__ import annotations
 
+import functools
 import shutil
 import time
 from collections.abc import Mapping, Sequence
@@ -155,6 +156,12 @@ def _scored(board: Board, folds: Sequence[int], parts: list[Part], few: list[Par
     return found
 
 
+def _told(blob: Mapping[str, Any], rows: Any) -> Any:
+    """What a member says of these of its training rows."""
+    order = np.argsort(blob["train_rows"])
+    return np.asarray(blob["train_pred"], float)[order[np.searchsorted(blob["train_rows"], rows, sorter=order)]]
+
+
 def _file(race: Race, candidate: Candidate, inner: list[Entry], weights: Any, preds: Mapping[int, Any],
           blobs: Mapping[str, Mapping[int, Any]], started: float) -> None:
     """Put the folds of a blend on the board, with the package of the first made of its members' packages."""
@@ -165,9 +172,10 @@ def _file(race: Race, candidate: Candidate, inner: list[Entry], weights: Any, pr
         each = [blobs[e.candidate.key][fold] for e in inner]
         trained = [board.trials[e.candidate.key, fold, 1.0].measured for e in inner]
         name = f"{candidate.key}-{fold}-1"
-        seen = sum(w * np.asarray(b["train_pred"], float) for w, b in zip(weights, each, strict=True))
+        train_rows = functools.reduce(np.intersect1d, (b["train_rows"] for b in each))  # networks answer fewer
+        seen = sum(w * _told(b, train_rows) for w, b in zip(weights, each, strict=True))
         write_arrays(board.store.blob_path(name), rows=each[0]["rows"], pred=pred,
-                     train_rows=each[0]["train_rows"], train_pred=seen)
+                     train_rows=train_rows, train_pred=seen)
         measured = {n: float(sum(t.get(n, 0.0) for t in trained)) for n in ("fit_s", "predict_s")}
         measured |= {"train_rows": trained[0].get("train_rows", 0.0), **(hints if fold == 0 else {})}
         trial = Trial(candidate=candidate, fold=fold, seed=race.need.seed, measured=measured, blob=name,

@@ -109,6 +109,14 @@ class Board:
             self._entries[key, folds] = self._evaluate(self.candidates[key], done)
         return self._entries[key, folds]
 
+    def fit_s(self, entry: Entry) -> float:
+        """Seconds that another fit of the candidate will take: those of its quickest fold, less what is kept for all.
+
+        What is computed once for each row and kept, such as embeddings, is paid for by the first fold alone.
+        """
+        done = [self.trials[entry.candidate.key, fold, 1.0].measured for fold in entry.folds]
+        return max(min((m.get("fit_s", 0.0) - m.get("shared_s", 0.0) for m in done), default=0.0), 0.0)
+
     def entries(self) -> dict[str, Entry]:
         """All entries, best utility first, those that break a metric limit last."""
         found = {key: entry for key in self.candidates if (entry := self.entry(key)) is not None}

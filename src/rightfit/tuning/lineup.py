@@ -13,7 +13,7 @@ from rightfit.data.audit import leaks
 from rightfit.metrics import base
 from rightfit.records import Candidate, Rule, Trial, asdict
 from rightfit.store import Store
-from rightfit.tuning import stage, trial
+from rightfit.tuning import forecast, stage, trial
 from rightfit.tuning.board import Board
 from rightfit.tuning.clock import Clock
 from rightfit.tuning.race import Race, crown
@@ -61,6 +61,7 @@ def line_up(question: Any, store: Store, clock: Clock, memory_mib: float,
     board = Board(task=task, stage=at, store=store, metric=base.find(task.metric, task.problem),
                   per_repeat=max(len(folds) // repeats, 1), baseline=short.baseline.key)
     race = Race(need=need, short=short, board=board, clock=clock, folder=folder, watch=watch, memory_mib=memory_mib,
+                earlier=forecast.recall(),
                 suspects=tuple(name for name in leaks(question.audit) if name in data.X.columns))
     board.ablations.update(store.meta("ablations", []))
     board.out.update({key: "only measured beside the leader" for key in board.ablations})

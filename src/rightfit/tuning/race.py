@@ -7,13 +7,14 @@ work wins. Nothing here depends on time except when to stop, so the same finishe
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from rightfit.engines.jobs import Outcome
 from rightfit.records import Candidate, Step, Trial
-from rightfit.tuning import propose, screen, steps
+from rightfit.resources.forecast import Forecast
+from rightfit.tuning import forecast, propose, screen, steps
 from rightfit.tuning.board import Entry, difference, leader_of
 from rightfit.tuning.state import Race, Unit
 from rightfit.tuning.work import job_of
@@ -38,8 +39,14 @@ def run(race: Race, pool: Any, workers: int) -> None:
     race.workers = workers
     while (left := race.clock.left(race.reserve)) > 0:
         while left > LEAST_S and len(race.running) < workers and (unit := next_unit(race)) is not None:
+            told = {} if unit.screens else forecast.of(race, unit)
+            reason = forecast.hopeless(race, unit, told, left)
+            if reason:
+                leave_out(race, unit, told, reason)
+                continue
             job = job_of(race, unit, left)
             race.running[job.key] = unit
+            race.expected[job.key] = {**forecast.kept(told), "soft_s": job.soft_s}
             pool.submit(job)
             race.watch("started", {"unit": unit, "left": left})
         if not race.running:
@@ -52,6 +59,13 @@ def run(race: Race, pool: Any, workers: int) -> None:
     race.running.clear()
 
 
+def leave_out(race: Race, unit: Unit, told: Mapping[str, Forecast], reason: str) -> None:
+    """A candidate that cannot finish leaves the race untrained, with its forecast as the reason."""
+    race.board.candidates.setdefault(unit.candidate.key, unit.candidate)
+    race.board.out[unit.candidate.key] = reason
+    race.left_out[unit.candidate.key] = forecast.kept(told)
+
+
 def settle(race: Race, outcome: Outcome) -> None:
     """File an outcome, and see whether it makes a new leader."""
     unit = race.running.pop(outcome.key, None)
@@ -60,7 +74,8 @@ def settle(race: Race, outcome: Outcome) -> None:
     result = outcome.result or {}
     blob = outcome.key if outcome.state == "ok" and not unit.screens else ""
     trial = Trial(candidate=unit.candidate, fold=unit.fold, fidelity=unit.fidelity, seed=race.need.seed,
-                  state=outcome.state, measured={**result.get("measured", {}), "peak_mib": outcome.peak_mib},
+                  state=outcome.state, measured={**race.expected.pop(outcome.key, {}), **result.get("measured", {}),
+                                                     "peak_mib": outcome.peak_mib},
                   learned=result.get("learned", {}), blob=blob,
                   error=outcome.error, seconds=outcome.seconds, history=tuple(result.get("history", ())))
     race.board.store.record(trial)
@@ -196,9 +211,9 @@ def _promote(race: Race) -> Unit | None:
                 unit = Unit(candidate=entry.candidate, fold=fold)
                 if race.open(unit):
                     return unit
-        beside = _partner(race, waiting, repeat)
-        if beside is not None:
-            return beside
+        partner = _partner(race, waiting, repeat)
+        if partner is not None:
+            return partner
     return None
 
 

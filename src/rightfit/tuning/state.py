@@ -40,6 +40,16 @@ class Unit:
         return self.fold == SCREEN
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The logarithm of measured over prior of one trial, its family and candidate, and its training rows."""
+
+    family: str
+    candidate: str
+    log_ratio: float
+    rows: float
+
+
 @dataclass(slots=True)
 class Race:
     """Mutable state of one race; `watch(kind, fields)` hears what happens."""
@@ -53,6 +63,9 @@ class Race:
     memory_mib: float
     suspects: tuple[str, ...] = ()
     running: dict[str, Unit] = field(default_factory=dict)
+    expected: dict[str, Mapping[str, float]] = field(default_factory=dict)
+    earlier: Mapping[str, tuple[Seen, ...]] = field(default_factory=dict)
+    left_out: dict[str, Mapping[str, float]] = field(default_factory=dict)
     leader: str = ""
     workers: int = 1
     queue: Iterator[Candidate] | None = None
@@ -87,7 +100,7 @@ class Race:
         if self.empty:
             return min(0.15 * self.clock.budget_s, LAST_S)
         entry = self.board.entry(self.leader) if self.leader else None
-        refit = 1.5 * max(entry.measured.get("fit_s", 0.0), self._blend_s) if entry else 0.0
+        refit = 1.5 * max(self.board.fit_s(entry), self._blend_s) if entry else 0.0
         return min(0.4 * self.clock.budget_s, 6.0 + 0.03 * self.clock.budget_s + refit)
 
     @property
