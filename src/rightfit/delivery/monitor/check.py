@@ -145,7 +145,7 @@ def _codes(model: LoadedModel, pred: Any) -> Any:
 
 def _said(model: LoadedModel, pred: Any, codes: Any) -> dict[str, Any]:
     """Predictions and confidences as columns of their own."""
-    found: dict[str, Any] = {}
+    found, pred = dict[str, Any](), reference.kept(pred)
     if codes is not None and codes.ndim == 1:
         names = np.array(model.task.classes, object)
         found = {"(prediction)": names[codes], "(confidence)": pred.max(axis=1)}
