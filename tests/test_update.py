@@ -29,7 +29,7 @@ def made(tmp_path_factory):
     frame = rows(600)
     schema, _ = infer(frame, Need(target="y"))
     task = Task(modality="tabular", problem="binary", target=("y",), metric="accuracy", classes=("no", "yes"),
-                rows=600, limits=(Limit(name="accuracy", limit=0.8, sense="at_least"),))
+                rows=600, coverage=0.9, limits=(Limit(name="accuracy", limit=0.8, sense="at_least"),))
     candidate = Candidate(family="tree", params={"max_depth": 4})
     model = trial.fit(candidate, assemble(frame, schema, task), task, seed=0, deadline=float("inf"))
     folder = tmp_path_factory.mktemp("made") / "package"
@@ -44,6 +44,7 @@ def test_a_turned_world_is_due_and_the_refit_is_promoted(made, tmp_path):
     assert found.status == "promoted" and found.champion < 0.5 < 0.8 < found.challenger
     assert any("limit of 0.8" in reason for reason in found.due) and found.low > 0
     assert versions.read(folder).champion == found.version == 2
+    assert load(versions.champion(folder)).rule.conformal["level"] == 0.9
     assert versions.read(folder).lineage(2).data and versions.rollback(folder) == 1
 
 

@@ -43,27 +43,31 @@ def ways(model: LoadedModel) -> dict[str, Make]:
 
 def recalibrate(model: LoadedModel, rows: Dataset, part: Path) -> None:
     """The same model with another threshold and calibration."""
-    from rightfit.metrics import rules
+    from rightfit.metrics import conformal, rules
 
-    rule = rules.tune(rows.y, model.raw_of_coerced(rows.X), model.task.metric, model.task)
+    raw = model.raw_of_coerced(rows.X)
+    rule = rules.tune(rows.y, raw, model.task.metric, model.task)
+    rule = conformal.bounded(rule, rows.y, rules.apply(raw, model.task, rule)[0], model.task)
     write.install(model.path, part)
     write.restamp(part, rule=rule)
 
 
 def refit(model: LoadedModel, rows: Dataset, part: Path) -> None:
     """The same candidate on other rows; its rule is tuned on their newest fifth by a model of the rest."""
-    from rightfit.metrics import rules
+    from rightfit.metrics import conformal, rules
     from rightfit.tuning import trial
 
     said = model.info["candidate"]
     candidate = Candidate(family=said["family"], params=said["params"],
                           steps=tuple(revive(Step, step) for step in said.get("steps", ())))
     deadline, rule = time.monotonic() + FIT_S, Rule()
-    if model.task.classifies:
+    if model.task.classifies or model.task.coverage is not None:
         cut = int(0.8 * len(rows))
         first = trial.fit(candidate, rows.take(np.arange(cut)), model.task, seed=0, deadline=deadline)
         newest = rows.take(np.arange(cut, len(rows)))
-        rule = rules.tune(newest.y, first.predict(newest.X), model.task.metric, model.task)
+        raw = first.predict(newest.X)
+        rule = rules.tune(newest.y, raw, model.task.metric, model.task)
+        rule = conformal.bounded(rule, newest.y, rules.apply(raw, model.task, rule)[0], model.task)
     fitted = trial.fit(candidate, rows, model.task, seed=0, deadline=deadline)
     write.write(fitted, part, task=model.task, schema=model.schema, rule=rule, candidate=candidate,
                 sample=list(model.sample))
@@ -75,8 +79,10 @@ def rows_again(rows: Dataset, model: LoadedModel) -> Any:
 
     task, frame = model.task, rows.X.copy()
     y = np.asarray(rows.y)
-    if task.problem in ("binary", "multiclass"):
+    if task.one_label:
         frame[task.target[0]] = np.array(task.classes, object)[y]
+    elif task.problem == "ranking":
+        frame[task.target[0]] = y[:, 0]
     elif y.ndim == 1:
         frame[task.target[0]] = y
     else:
@@ -123,4 +129,6 @@ def need_again(model: LoadedModel) -> Need:
     return Need(target=target, metric=task.metric, modality=task.modality, problem=task.problem, kinds=kinds,
                 keep=tuple(c.name for c in model.schema.features), group=task.group, time=task.time,
                 protected=task.protected, positive=task.classes[-1] if task.problem == "binary" else None,
-                at_least=floors["at_least"], at_most=floors["at_most"], **asked)
+                at_least=floors["at_least"], at_most=floors["at_most"], quantiles=task.quantiles,
+                monotone=task.monotone, order=task.classes if task.problem == "ordinal" else (),
+                coverage=task.coverage, **asked)

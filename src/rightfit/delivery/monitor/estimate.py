@@ -51,7 +51,7 @@ def estimated(metric: str, pred: Any, reference: Reference, *, X: Any = None, se
                         "rows out.")
     task, rng = reference.task, np.random.default_rng(seed)
     found = base.find(metric, task.problem)
-    if task.problem in ("binary", "multiclass"):
+    if task.one_label:
         spread, said = _cbpe(found, pred, reference, rng), CBPE
     elif task.problem == "regression" and found.name in LOSSES and task.outputs == 1:
         spread, said = _dle(found.name, pred, reference, X, rng), DLE
