@@ -15,7 +15,7 @@ from rightfit.delivery.monitor.compare import Past, Rules, compare
 from rightfit.delivery.update import delivered
 from rightfit.errors import DataError, PackageError, UsageError
 from rightfit.package import load, write
-from rightfit.records import Candidate, Limit, Need, Rule, Task
+from rightfit.records import Candidate, Limit, Need, Rule, Task, asdict
 from rightfit.tuning import trial
 
 
@@ -325,3 +325,28 @@ def test_a_reference_below_the_minimum_and_a_newer_package_are_refused(package, 
     write._write_manifest(tmp_path / "newer")
     with pytest.raises(PackageError, match="99"):
         check.monitor(tmp_path / "newer", rows(200))
+
+
+def test_values_of_a_tree_are_the_same_on_both_sides_of_the_reference(package, tmp_path):
+    model = load(package)
+    data = assemble(rows(900, seed=23), model.schema, model.task)
+    steps = np.digitize(delivered(model, data)[0][:, 1], [1 / 3, 2 / 3]) / 3 + 1 / 7
+    pred = np.column_stack([1 - steps, steps])
+    write.install(package, tmp_path / "tree")
+    reference.attach(tmp_path / "tree", data.X, data.y, pred, {})
+    kept = reference.read(tmp_path / "tree", model.schema).pred
+    one, other = (check._said(model, side, side.argmax(axis=1))["(confidence)"] for side in (kept, pred))
+    assert np.array_equal(np.unique(one), np.unique(other))
+
+
+def test_labels_of_one_class_have_no_roc_auc_and_that_is_no_fault(package, tmp_path, capsys, monkeypatch):
+    import dataclasses
+
+    write.install(package, tmp_path / "auc")
+    info = load(package).info
+    task = dataclasses.replace(load(package).task, metric="roc_auc")
+    write.amend(tmp_path / "auc", {"package.json": {**info, "task": asdict(task)}})
+    rows(400, seed=24).assign(y="no").to_csv(tmp_path / "w.csv", index=False)
+    code, out, err = call(["monitor", tmp_path / "auc", "--data", tmp_path / "w.csv", "--report", tmp_path / "p.html"],
+                          capsys, monkeypatch)
+    assert code == 5 and err == "" and "(label)" in out and "realised" not in out

@@ -20,7 +20,7 @@ from rightfit.report import watch_page
 from rightfit.tuning import trial
 
 NEED = Need(target="y", time="at", metric="accuracy")
-PLAN = replay.Plan(first=800, period="400rows", learn=400, cooldown=1)
+PLAN = replay.Plan(first=800, period="400rows", learn=600, cooldown=1)
 
 
 def rows(n=2800, turn=1200):
@@ -76,6 +76,8 @@ def test_a_turned_world_is_followed_on_alarm_and_a_stopped_replay_goes_on(offlin
         [[p[name]["value"] for name in replay.POLICIES] for p in whole.periods]
     with pytest.raises(UsageError, match="another folder"):
         replay.replay(rows(), NEED, out=tmp_path / "part", plan=replay.Plan(first=900, period="400rows"))
+    with pytest.raises(UsageError, match="learn=500"):
+        replay.replay(rows(), NEED, out=tmp_path / "few", plan=replay.Plan(first=500, period="400rows"))
     for language, said in (("en", "when the monitor alarms"), ("zh_CN", "警报时更新")):
         page = watch_page.render_replay(json.loads(json.dumps(replay.asdict(whole))), name="x.csv", language=language)
         assert said in page and "http" not in page.replace("http-equiv", "")

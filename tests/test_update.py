@@ -75,6 +75,20 @@ def test_a_drift_that_matters_is_due_and_one_that_does_not_is_none(made, tmp_pat
         assert [text.split(" (")[0] for text in said] == found
 
 
+def test_a_watched_champion_is_followed_by_one_that_can_be_watched(made, tmp_path):
+    from rightfit.delivery.monitor import check, reference
+
+    write.install(made, tmp_path / "package")
+    model = load(made)
+    held = assemble(rows(500, seed=6), model.schema, model.task)
+    reference.attach(tmp_path / "package", held.X, held.y, update.delivered(model, held)[0], {"a": 0.9})
+    with pytest.raises(DataError, match="600 labelled rows; got rows=400"):
+        update.update(tmp_path / "package", rows(400, flip=True, seed=1), out=tmp_path / "new")
+    found = update.update(tmp_path / "package", rows(600, flip=True, seed=1), out=tmp_path / "new")
+    assert found.status == "promoted" and found.seconds > 0
+    assert check.monitor(found.package, rows(300, flip=True, seed=8)).enough
+
+
 def test_where_nothing_suffices_a_new_choice_challenges_under_the_same_limits(made, tmp_path):
     asked = []
 

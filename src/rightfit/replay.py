@@ -94,6 +94,9 @@ def replay(source: Any, need: Need, *, out: str | Path, plan: Plan | None = None
     frame, when = _ordered(source, need)
     first, edges = cut(when, plan)
     learn = plan.learn or first
+    if learn < update.WATCHED:
+        raise UsageError(f"updates must see {update.WATCHED} labelled rows; got learn={learn}, take more, or more "
+                         "first rows.")
     home.mkdir(parents=True, exist_ok=True)
     _same(home, need, plan, len(frame))
     chosen = choose(frame.iloc[:first].reset_index(drop=True), need, out=home / "run")

@@ -22,6 +22,7 @@ from rightfit import decide
 from rightfit.delivery import due as reasons_of
 from rightfit.delivery import prove, versions
 from rightfit.delivery.due import SIGNIFICANT, delivered, floors, scores
+from rightfit.delivery.monitor import keep, reference
 from rightfit.delivery.ways import Make, Way, need_again, rows_again, ways
 from rightfit.errors import DataError, RightfitError, UsageError
 from rightfit.package import LoadedModel, load, verify, write
@@ -33,6 +34,7 @@ HELD, TRIED = 0.3, 0.25  # of the labelled rows, the newest: for the challenge a
 MOST = 600  # rows for either: a gain of 2.6 % accuracy where 15 % of the answers differ is significant on them; newer
 # rows that are held out are rows that the challenger does not know
 FEWEST = 100  # labelled rows below which no update is judged
+WATCHED = 2 * reference.FEWEST  # the same, where the rows held out must make a new reference
 Anew = Callable[[Any, Need, Path], Path | None]
 
 
@@ -91,6 +93,9 @@ def update(path: str | Path, data: Any, *, out: str | Path | None = None, terms:
     with verify.opened(current) as folder, tempfile.TemporaryDirectory(prefix="rightfit-update-") as place:
         model = load(folder)
         rows, print_ = labelled(model, data, terms.time_column)
+        if (model.path / reference.NAME).is_file() and len(rows) < WATCHED:
+            raise DataError(f"an update of a package that is watched needs {WATCHED} labelled rows; got "
+                            f"rows={len(rows)}, wait for more.")
         learn, held = _divided(rows, HELD)
         promise = _promise(path if registry else None, model)
         value, reasons, lost = reasons_of.due(model, rows, held, promise, terms.max_age)
@@ -153,7 +158,6 @@ def _chosen_anew(model: LoadedModel, sides: tuple[Dataset, Dataset], place: Path
 
 def _watched(model: LoadedModel, part: Path, held: Dataset) -> dict[str, Any]:
     """The rows of the challenge become the new reference, where the champion was watched against one; the promise."""
-    from rightfit.delivery.monitor import keep, reference
     from rightfit.metrics import base, interval
 
     other, task = load(part), model.task
@@ -237,8 +241,9 @@ def _pick(tried: tuple[Way, ...], place: Path, newer: Dataset) -> Way | None:
 
 
 def _divided(rows: Dataset, share: float) -> tuple[Dataset, Dataset]:
-    """(older, newest): a share of the rows, at most 600, is the newest part."""
-    cut = len(rows) - min(int(share * len(rows)), MOST)
+    """(older, newest): a share of the rows is the newest part; 300 where they are half at most, 600 at most."""
+    least = reference.FEWEST if len(rows) >= WATCHED else 0
+    cut = len(rows) - min(max(int(share * len(rows)), least), MOST)
     return rows.take(np.arange(cut)), rows.take(np.arange(cut, len(rows)))
 
 

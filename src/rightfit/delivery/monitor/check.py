@@ -145,7 +145,7 @@ def _codes(model: LoadedModel, pred: Any) -> Any:
 
 def _said(model: LoadedModel, pred: Any, codes: Any) -> dict[str, Any]:
     """Predictions and confidences as columns of their own."""
-    found: dict[str, Any] = {}
+    found, pred = dict[str, Any](), reference.kept(pred)
     if codes is not None and codes.ndim == 1:
         names = np.array(model.task.classes, object)
         found = {"(prediction)": names[codes], "(confidence)": pred.max(axis=1)}
@@ -171,11 +171,13 @@ def _estimated(model: LoadedModel, sketch: reference.Sketch, window: Window, see
 
 
 def _realised(model: LoadedModel, window: Window) -> Performance | None:
+    """None for too few labels, and where the metric is not defined on them: one class alone has no ROC AUC."""
     if window.y is None or len(window.y) < estimate.FEWEST:
         return None
     at = window.labelled
-    return estimate.realised(model.task.metric, window.y, window.pred[at], model.task,
-                             codes=None if window.codes is None else window.codes[at])
+    found = estimate.realised(model.task.metric, window.y, window.pred[at], model.task,
+                              codes=None if window.codes is None else window.codes[at])
+    return found if np.isfinite([found.value, found.low, found.high]).all() else None
 
 
 def worse(model: LoadedModel, found: Performance, expected: Performance) -> bool:
