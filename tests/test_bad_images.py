@@ -20,8 +20,7 @@ from PIL import Image
 from rightfit import cache
 from rightfit.data import table
 from rightfit.data._media import decode
-from rightfit.data.modalities import _image_files as listing
-from rightfit.data.modalities import image
+from rightfit.data.modalities import _zip, image
 from rightfit.errors import DataError, RightfitError, UnknownName, UsageError
 from rightfit.question import ask, enough
 from rightfit.records import Need
@@ -332,7 +331,7 @@ def test_half_an_unpacking_is_never_taken_for_a_whole_one(tmp_path: Path, monkey
     archive = zipped(tmp_path / "x.zip", list(good().items()))
     with cache.at(tmp_path / "cache"):
         with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-            patched.setattr(listing.shutil, "copyfileobj", _interrupt)
+            patched.setattr(_zip.shutil, "copyfileobj", _interrupt)
             image.read(archive, Need())
         assert not list((tmp_path / "cache").glob("*files-*"))
         assert len(image.read(archive, Need()).frame) == 6

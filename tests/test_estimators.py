@@ -1,8 +1,8 @@
 """The scikit-learn face: fit chooses, predict serves the package, and the estimator behaves as its field expects."""
 
+import dataclasses
 import os
 import pickle
-import sys
 
 import numpy as np
 import pandas as pd
@@ -16,10 +16,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import rightfit as rf
-import rightfit.choose
 from rightfit.data import assemble, schema
-from rightfit.delivery import prove
-from rightfit.engines.inline import Inline
 from rightfit.errors import DataError, Infeasible
 from rightfit.task.understand import understand
 
@@ -27,14 +24,8 @@ QUICK = rf.Need(families=("linear",), proposals=0, folds=2)
 SLOW = bool(os.environ.get("RIGHTFIT_SLOW"))
 
 
-def light(patch):
-    """Trials run in this process and one package is measured: what is looked at is the face, not the race."""
-    patch.setattr(sys.modules["rightfit.choose"], "_pool", lambda source, need: Inline())
-    patch.setattr(prove, "PROBES", 1)
-
-
 @pytest.fixture(autouse=True)
-def here(monkeypatch):
+def here(monkeypatch, light):
     light(monkeypatch)
 
 
@@ -43,7 +34,7 @@ def classifier(**more):
 
 
 @pytest.fixture(scope="module")
-def fitted():
+def fitted(light):
     patch = pytest.MonkeyPatch()
     light(patch)
     X, y = load_iris(return_X_y=True, as_frame=True)
@@ -82,7 +73,7 @@ def test_wrong_columns_are_refused(fitted):
 def test_it_stands_in_pipelines_and_cross_validation():
     X, y = load_iris(return_X_y=True)
     keep = y < 2
-    pipe = make_pipeline(StandardScaler(), classifier())
+    pipe = make_pipeline(StandardScaler().set_output(transform="pandas"), classifier())
     assert cross_val_score(pipe, X[keep], y[keep], cv=2, error_score="raise").mean() > 0.9
 
 
@@ -94,6 +85,20 @@ def test_it_regresses_one_and_several_values(outputs):
     y = y[:, 0] if outputs == 1 else y
     model = rf.RightFitRegressor(time_limit=20, need=QUICK).fit(X, y)
     assert model.predict(X).shape == y.shape and model.score(X, y) > 0.95
+
+
+def test_the_need_says_what_data_do_not():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(120, 3))
+    signal = X[:, 0] - X[:, 1]
+    counts = rng.poisson(np.exp(signal))
+    model = rf.RightFitRegressor(time_limit=20, need=dataclasses.replace(QUICK, problem="count", coverage=0.8))
+    ends = model.fit(X, counts).predict_interval(X)
+    assert (model.predict(X) > 0).all() and 0.7 < ((ends[:, 0] <= counts) & (counts <= ends[:, 1])).mean() < 0.95
+    stars = np.digitize(signal, [-1, 0, 1]) + 1
+    ordinal = classifier(need=dataclasses.replace(QUICK, problem="ordinal", coverage=0.9)).fit(X, stars)
+    assert ordinal.decision_.task.problem == "ordinal" and np.abs(ordinal.predict(X) - stars).max() <= 1
+    assert np.mean([y in one for y, one in zip(stars, ordinal.predict_set(X), strict=True)]) > 0.8
 
 
 def test_several_labels():

@@ -45,10 +45,15 @@ class _RightFit(BaseEstimator):  # type: ignore[misc]
 
         base = self.need if self.need is not None else Need()
         many = len(names) > 1
+        if base.quantiles or (base.problem in ("quantile", "count") and problem == "regression"):
+            problem = base.problem or "quantile"
+        elif base.problem == "ordinal" and problem == "multiclass":
+            problem = "ordinal"  # classes are named by their place, so sorted they are in order
         jobs = None if self.n_jobs is None else self.n_jobs if self.n_jobs > 0 else usable_cores() + 1 + self.n_jobs
         features = range(self.n_features_in_)
         return dataclasses.replace(
             base, target=names if many else names[0], problem=problem, modality="tabular",
+            order=tuple(self._texts) if problem == "ordinal" else (),
             metric=self.metric or base.metric, budget=self.time_limit, seed=_seed(self.random_state),
             workers=None if jobs is None else max(1, jobs), row_weight=WEIGHT if weighted else None,
             keep=tuple(_named(i) for i in features) if numeric else base.keep,
@@ -133,7 +138,8 @@ class RightFitClassifier(ClassifierMixin, _RightFit):  # type: ignore[misc]
     """Choose, prove and keep the best classifier within `time_limit` seconds, as a scikit-learn estimator.
 
     metric: what good means (see `rightfit.metrics`); limits: hard limits as in `Need`, e.g. {"max_latency": "5ms"};
-    need: everything else that can be asked; n_jobs: trials side by side, all cores when None; random_state: the seed.
+    need: everything else that can be asked, such as problem "ordinal" (classes in sorted order), "count" or "quantile"
+    with quantiles, monotone, coverage; n_jobs: trials side by side, all cores when None; random_state: the seed.
     After fit: `classes_` (k,), `decision_`, `model_`, `package_` (bytes of a zip without pickle). y: (n,), or (n, k)
     of 0 and 1 for several labels. Raises ValueError for data that cannot be used, Infeasible where no model meets
     every limit.
@@ -165,6 +171,7 @@ class RightFitClassifier(ClassifierMixin, _RightFit):  # type: ignore[misc]
         if len(self.classes_) < 2:
             raise ValueError(f"a classifier needs two classes or more; got one class={self.classes_[0]!r}, add rows.")
         texts = np.array([f"c{i}" for i in range(len(self.classes_))], dtype=object)
+        self._texts = texts
         self._choose(X, {TARGET: texts[codes]}, "binary" if len(texts) == 2 else "multiclass", sample_weight)
         return self
 
@@ -192,6 +199,11 @@ class RightFitClassifier(ClassifierMixin, _RightFit):  # type: ignore[misc]
         if self._labels:
             return np.asarray(found, dtype=np.int64)
         return self.classes_[[int(text[1:]) for text in found]]
+
+    def predict_set(self, X: Any, level: float | None = None) -> list[Any]:
+        """The classes that may be true, n arrays; needs `need=Need(coverage=0.9)`. See `LoadedModel.predict_set`."""
+        model, frame = self._values(X)
+        return [self.classes_[[int(text[1:]) for text in one]] for one in model.predict_set(frame, level)]
 
     @staticmethod
     def _order(model: Any) -> Any:
@@ -222,9 +234,14 @@ class RightFitRegressor(RegressorMixin, _RightFit):  # type: ignore[misc]
         return self
 
     def predict(self, X: Any) -> Any:
-        """Values (n,) or (n, k)."""
+        """Values (n,), or (n, k) of several outputs or quantiles."""
         model, frame = self._values(X)
         return model.predict(frame)
+
+    def predict_interval(self, X: Any, level: float | None = None) -> Any:
+        """(n, 2) lower and upper ends; needs `need=Need(coverage=0.9)`. See `LoadedModel.predict_interval`."""
+        model, frame = self._values(X)
+        return model.predict_interval(frame, level)
 
 
 def _named(position: int) -> str:

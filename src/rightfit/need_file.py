@@ -45,7 +45,8 @@ def _value(name: str, value: Any) -> Any:
     if isinstance(value, list):
         wanted = any("tuple" in n for n in names)
         value = tuple(value)
-        fits = wanted and all(isinstance(item, str | int) for item in value)
+        kinds_in = int | float if name == "quantiles" else str | int
+        fits = wanted and all(isinstance(item, kinds_in) for item in value)
     elif isinstance(value, Mapping):
         inside = str if name == "kinds" else int | float
         fits = "mapping" in names and all(isinstance(v, inside) and not isinstance(v, bool) for v in value.values())

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import UnionType
 from typing import Any, Literal, Protocol, TypeVar, Union, dataclass_transform, get_args, get_origin, get_type_hints
@@ -18,7 +18,8 @@ from typing import Any, Literal, Protocol, TypeVar, Union, dataclass_transform, 
 from rightfit import units
 from rightfit.errors import UsageError
 
-Problem = Literal["binary", "multiclass", "multilabel", "regression", "forecasting", "detection", "generation"]
+Problem = Literal["binary", "multiclass", "multilabel", "ordinal", "regression", "quantile", "count", "ranking",
+                  "forecasting", "detection", "generation"]
 R = TypeVar("R")
 State = Literal["ok", "pruned", "timeout", "oom", "crashed", "invalid"]
 Severity = Literal["info", "ask", "warning", "severe"]
@@ -120,7 +121,10 @@ class Need:
     or "true>predicted" pairs. `problem` overrules what is inferred. `group`: rows of one group never stand on both
     sides of a split. `time`: rows are split in this column's order. `protected`: a column by whose groups rates are
     reported; `max_gap`: how far those rates may lie apart at the most, e.g. selection_rate=0.1, hard.
-    `row_weight`: a column of weights that count in training, 0 leaves a row out. `families` restricts, `steps` forces
+    `row_weight`: a column of weights that count in training, 0 leaves a row out. `quantiles`: the levels that a
+    quantile problem predicts. `order`: the labels of an ordinal problem, lowest first. `monotone`: 1 or -1 by column,
+    predictions rise or fall with it. `coverage`: the share of rows that intervals, or sets of classes, must hold.
+    A ranking problem ranks the rows of one `group`. `families` restricts, `steps` forces
     treatments. `weights`: files and folders of pretrained weights. `bring`: models of the user's own, written
     scheme:name, which race like any other. `device_profile`: a file of `rightfit measure`, for whose device the
     limits hold. A limit left None does not exist. `max_cost`: 50USD/month or 0.01USD/1k
@@ -152,6 +156,10 @@ class Need:
     group: str | None = None
     time: str | None = None
     row_weight: str | None = None
+    quantiles: tuple[float, ...] = ()
+    order: tuple[str, ...] = ()
+    monotone: Mapping[str, int] = field(default_factory=dict)
+    coverage: float | None = None
     horizon: int | None = None
     drop: tuple[str, ...] = ()
     keep: tuple[str, ...] = ()
@@ -182,12 +190,25 @@ class Need:
         if self.max_gap and self.protected is None:
             raise UsageError(f"max_gap needs the column whose groups are compared; got max_gap={min(self.max_gap)!r} "
                              "alone, add --protected COLUMN.")
+        self._bounded()
         if self.horizon is not None and self.horizon < 1:
             raise UsageError(f"horizon must be 1 or more; got horizon={self.horizon}.")
         if self.proposals is not None and self.proposals < 0:
             raise UsageError(f"proposals must be 0 or more; got proposals={self.proposals}.")
         if self.folds is not None and self.folds < 2:
             raise UsageError(f"folds must be 2 or more; got folds={self.folds}.")
+
+    def _bounded(self) -> None:
+        bad = [q for q in self.quantiles if not 0 < q < 1]
+        if bad or len(set(self.quantiles)) < len(self.quantiles):
+            raise UsageError(f"quantiles must be different shares between 0 and 1; got quantiles={self.quantiles}, "
+                             "write e.g. 0.1,0.5,0.9.")
+        if self.coverage is not None and not 0.5 <= self.coverage < 1:
+            raise UsageError(f"coverage must be a share from 0.5 to below 1; got coverage={self.coverage}, write e.g. "
+                             "0.9.")
+        for name, sign in self.monotone.items():
+            if sign not in (1, -1):
+                raise UsageError(f"monotone must be 1 (rising) or -1 (falling) for a column; got {name}={sign}.")
 
     @property
     def budget_s(self) -> float:
@@ -249,7 +270,8 @@ class Task:
     """What was understood. `reasons` says, for each inferred field, why; `questions` what only the user can answer.
 
     `classes` are the labels as text in the order of the probability columns (binary: the positive one is last);
-    empty for regression. `cost` is the (k, k) matrix cost[true][predicted], or empty. `outputs` is the width of y.
+    empty for regression; of an ordinal problem, lowest first. `cost` is the (k, k) matrix cost[true][predicted], or
+    empty. `outputs` is the width of predictions that are values. `quantiles`: their levels, rising.
     """
 
     modality: str
@@ -261,6 +283,9 @@ class Task:
     limits: tuple[Limit, ...] = ()
     serving: Serving | None = None
     outputs: int = 1
+    quantiles: tuple[float, ...] = ()
+    monotone: Mapping[str, int] = field(default_factory=dict)
+    coverage: float | None = None
     group: str | None = None
     time: str | None = None
     protected: str | None = None
@@ -274,7 +299,12 @@ class Task:
     @property
     def classifies(self) -> bool:
         """Whether models return probabilities."""
-        return self.problem in ("binary", "multiclass", "multilabel")
+        return self.problem in ("binary", "multiclass", "multilabel", "ordinal")
+
+    @property
+    def one_label(self) -> bool:
+        """Whether a row has exactly one of the classes."""
+        return self.problem in ("binary", "multiclass", "ordinal")
 
 
 @frozen
@@ -322,8 +352,9 @@ class Dataset:
     """Rows for learning. The core only counts, slices and splits them; what X holds is the modality's business.
 
     X: pandas DataFrame (n rows, one column per feature of the schema, values coerced to their kinds).
-    y: int64 class codes (n,), or float64 (n,), or int8 (n, k) multilabel, or float64 (n, k) several outputs; None
-    unlabelled. groups: int64 (n,) or None. time: int64 nanoseconds (n,) or None. weight: float64 (n,) or None.
+    y: int64 class codes (n,), or float64 (n,), or int8 (n, k) multilabel, or float64 (n, k) several outputs, or
+    float64 (n, 2) relevance and query number for ranking; None unlabelled. groups: int64 (n,) or None.
+    time: int64 nanoseconds (n,) or None. weight: float64 (n,) or None.
     protected: str (n,), the group of each row in the protected column, or None.
     """
 
@@ -426,14 +457,16 @@ class Family:
 
     `build(params, task)` returns an unfitted Model. `defaults` are strong settings; `variants` further ones worth
     trying early (a portfolio). `regularisers` are the names in `space` that fight over-fitting. `handles`: missing,
-    categorical, text, weights, imbalance, nonlinear, wide, noise. `seconds(task)` is a rough prior of one fit in
-    seconds. `requires`: importable packages. `smoke`: params for a one-second fit. `xfail`: {conformance check:
+    categorical, text, weights, imbalance, nonlinear, wide, noise, monotone. `seconds(task)` is a rough prior of one
+    fit in seconds. `requires`: importable packages. `smoke`: params for a one-second fit. `xfail`: {conformance check:
     reason and removal condition}. `rank`: prior quality rank, lower is tried earlier.
 
     `prepare` completes params before the race (where the pretrained weights lie) or raises Unavailable with what to
     do. `untrained(params, task, data)` gives a model of the same cost with random weights, so that its limits are
     measured before any training. `rung`: the share of the rows at which a first look tells enough; 1 for what is
     quick to train. `scheme`: the family takes part only when the user brings a model of this scheme.
+    `compose(members, weights)` gives the params of a candidate that is made of finished ones, {"family", "params"}
+    each; such a family is never tried by itself.
     """
 
     name: str
@@ -456,6 +489,7 @@ class Family:
     untrained: Callable[[Mapping[str, Any], Task, Dataset], Model] | None = None
     rung: float = 1.0
     scheme: str = ""
+    compose: Callable[[Sequence[Mapping[str, Any]], Sequence[float]], Mapping[str, Any]] | None = None
 
 
 @frozen
@@ -572,12 +606,13 @@ class Rule:
     """How predictions become labels: a threshold (binary), one per label (multilabel), a cost matrix; and calibration.
 
     `threshold` (k,) or empty for argmax. `calibration`: {"kind": "none" | "platt" | "isotonic" | "temperature",
-    ...}.
+    ...}. `conformal`: the numbers of `rightfit.metrics.conformal`, empty without a coverage.
     """
 
     threshold: tuple[float, ...] = ()
     cost: tuple[tuple[float, ...], ...] = ()
     calibration: Mapping[str, Any] = field(default_factory=dict)
+    conformal: Mapping[str, Any] = field(default_factory=dict)
 
 
 @frozen

@@ -16,6 +16,7 @@ from rightfit.records import Audit, Need, Problem, Task, frozen
 COUNTS = ("rows", "classes", "rows_per_class", "features", "cardinality", "length", "series", "horizon", "image_size")
 SHARES = ("noise", "missing", "categorical")
 LICENCES = ("any", "commercial")
+NO_CLASSES = ("regression", "quantile", "count", "ranking", "forecasting", "generation")
 
 
 @frozen
@@ -65,6 +66,7 @@ class Description:
     throughput_per_s: float | None = None
     budget_s: float | None = None
     traffic_per_s: float | None = None
+    serve_usd: float | None = None
     metric: str | None = None
 
     def __post_init__(self) -> None:
@@ -72,8 +74,10 @@ class Description:
         for name in COUNTS:
             _demand(name, getattr(self, name), lambda v: v >= 1, "1 or more")
         for name in SHARES:
-            _demand(name, getattr(self, name), lambda v: 0 <= v < 1, "a share from 0 to below 1")
-        for name in (f.name for f in dataclasses.fields(self) if f.name.endswith(("_ms", "_mib", "_s"))):
+            most_ = name == "categorical"  # every column may be one; with every cell missing there are no data
+            _demand(name, getattr(self, name), lambda v, all_=most_: 0 <= v < 1 or (all_ and v == 1),
+                    f"a share from 0 to {'' if most_ else 'below '}1")
+        for name in (f.name for f in dataclasses.fields(self) if f.name.endswith(("_ms", "_mib", "_s", "_usd"))):
             _demand(name, getattr(self, name), lambda v: 0 < v < float("inf"), "above zero and finite")
         _demand("imbalance", self.imbalance, lambda v: 1 <= v < float("inf"), "1 or more, largest over smallest class")
         self._consistent()
@@ -92,13 +96,13 @@ class Description:
 
     def _consistent(self) -> None:
         rows, classes, least = self.rows, self.classes, self.rows_per_class
-        if classes is not None and self.problem in ("regression", "forecasting", "generation"):
+        if classes is not None and self.problem in NO_CLASSES:
             raise UsageError(f"a {self.problem} problem has no classes; got classes={classes}, leave it out.")
         if self.problem == "binary" and classes not in (None, 2):
             raise UsageError(f"a binary problem has 2 classes; got classes={classes}, say multiclass.")
         if classes is not None and classes < 2 and self.problem == "multiclass":
             raise UsageError(f"classes must be 2 or more to tell rows apart; got classes={classes}.")
-        if self.imbalance is not None and self.problem in ("regression", "forecasting", "generation"):
+        if self.imbalance is not None and self.problem in NO_CLASSES:
             raise UsageError(f"a {self.problem} problem has no classes; got imbalance={self.imbalance:g}, leave it "
                              "out.")
         if None not in (rows, classes) and self.problem in ("binary", "multiclass") and rows < classes:  # type: ignore[operator]
@@ -163,13 +167,14 @@ LIMITS: Mapping[str, tuple[str, Callable[[Any], float]]] = {
     "throughput": ("throughput_per_s", lambda v: units.per_second(v, "throughput")),
     "traffic": ("traffic_per_s", lambda v: units.per_second(v, "traffic")),
     "budget": ("budget_s", lambda v: units.seconds(v, "budget"))}
+COST = "max_cost"
 
 
 def keys() -> tuple[str, ...]:
     """Every key that a need file may hold."""
     units_of = {name for name, _ in LIMITS.values()}
-    own = {f.name for f in dataclasses.fields(Description)} - units_of - {"kind", "modality", "problem"}
-    return tuple(sorted(own | set(LIMITS) | {"task"}))
+    own = {f.name for f in dataclasses.fields(Description)} - units_of - {"kind", "modality", "problem", "serve_usd"}
+    return tuple(sorted(own | set(LIMITS) | {"task", COST}))
 
 
 def describe(said: Mapping[str, Any]) -> Description:
@@ -184,7 +189,7 @@ def describe(said: Mapping[str, Any]) -> Description:
     for name in said:
         if name not in keys():
             raise UnknownName("key", name, keys())
-    asked = said.pop("task", None)
+    asked, money = said.pop("task", None), said.pop(COST, None)
     if asked is None:
         raise UsageError(f"task must be one of {', '.join(tasks())}; got no task, say --task.")
     if asked not in tasks():
@@ -192,10 +197,22 @@ def describe(said: Mapping[str, Any]) -> Description:
     task = tasks()[asked]
     fields = {**{name: _typed(name, value) for name, value in said.items() if name not in LIMITS},
               **{LIMITS[name][0]: LIMITS[name][1](value) for name, value in said.items() if name in LIMITS}}
+    if money is not None:
+        fields["serve_usd"] = _usd(str(money), fields.get("traffic_per_s"))
     problem = task["problem"]
     if problem == "multiclass" and fields.get("classes") == 2:
         problem = "binary"
     return Description(modality=task["modality"], problem=problem, **fields)
+
+
+def _usd(text: str, traffic_per_s: float | None) -> float:
+    """A limit on money in USD by the month. Raises UsageError, UnknownName for a currency."""
+    from rightfit.resources import tables
+
+    amount, currency = units.money_per_month(text, traffic_per_s)
+    if traffic_per_s is None:
+        raise UsageError(f"{COST} needs a traffic to be served; got {COST}={text!r} alone, add --traffic, e.g. 20/s.")
+    return tables.convert(amount, currency, "USD", tables.rates())
 
 
 def _typed(name: str, value: Any) -> Any:
@@ -220,7 +237,7 @@ def spoken(name: str, text: str) -> Any:
     (5000, False, '20ms')
     """
     text = text.strip()
-    if name == "task" or name in LIMITS:
+    if name in ("task", COST) or name in LIMITS:
         return text
     kind = str(Description.__annotations__[name]).partition(" ")[0]
     if kind == "bool":
@@ -237,19 +254,29 @@ def spoken(name: str, text: str) -> Any:
         raise UsageError(f"{name} must be {said}; got {name}={text!r}.") from None
 
 
+def _toml(path: str | Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"a need file must be readable; got need={str(path)!r}: {error.strerror}.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"a need file must be TOML, such as task = \"tabular-classification\"; got "
+                         f"need={str(path)!r}: {error}.") from None
+
+
+def target(path: str | Path) -> str | None:
+    """The target column that a need file names, for the command that `choose` is to be given."""
+    found = _toml(path).get("target")
+    return found if isinstance(found, str) else None
+
+
 def read(path: str | Path) -> dict[str, Any]:
     """What a need file in TOML says. Raises UsageError for one that is not there or is no TOML.
 
     The same file may serve `choose`: keys that only a `Need` knows are left out, and paths of weights mean that there
     are some.
     """
-    try:
-        found = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"a need file must be readable; got need={str(path)!r}: {error.strerror}.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"a need file must be TOML, such as task = \"tabular-classification\"; got "
-                         f"need={str(path)!r}: {error}.") from None
+    found = _toml(path)
     said = {str(name).replace("-", "_"): value for name, value in found.items()}
     only_choose = {f.name for f in dataclasses.fields(Need)} - set(keys()) | {"family", "kind"}
     if isinstance(said.get("weights"), list | str):
@@ -266,7 +293,7 @@ def from_task(task: Task, audit: Audit, need: Need) -> Description:
     limits = {limit.name: limit.limit for limit in need.limits()}
     ratio = _figure(audit, "class_imbalance", "ratio")
     noise = _figure(audit, "label_errors", "share")
-    classes = len(task.classes) if task.problem in ("binary", "multiclass") and len(task.classes) > 1 else None
+    classes = len(task.classes) if task.one_label and len(task.classes) > 1 else None
     return Description(
         modality=task.modality, problem=task.problem, rows=task.rows or None, features=task.features or None,
         classes=classes, horizon=task.horizon, imbalance=ratio if classes and ratio and ratio >= 1 else None,

@@ -51,12 +51,18 @@ def choose(
     out: Annotated[Text, typer.Option(help="Run folder; the same command resumes it")] = None,
     test: Annotated[Text, typer.Option(help="Rows used only for the final check")] = None,
     modality: Modality = None,
-    problem: Annotated[Text, typer.Option(help="Overrule: binary, multiclass, multilabel, regression")] = None,
+    problem: Annotated[Text, typer.Option(help="Overrule: binary, multiclass, multilabel, ordinal, regression, "
+                                          "quantile, count, ranking")] = None,
     positive: Annotated[Text, typer.Option(help="The positive class of a binary target")] = None,
     delimiter: Annotated[Text, typer.Option(help="Separates the labels of a multilabel target")] = None,
     group: Annotated[Text, typer.Option(help="Rows that share this column never stand on both sides")] = None,
     row_weight: Annotated[Text, typer.Option(help="Weights that count in training; 0 leaves a row out")] = None,
     time: Annotated[Text, typer.Option(help="Rows are split in the order of this column")] = None,
+    quantiles: Annotated[Text, typer.Option(help="Levels to predict, e.g. 0.1,0.5,0.9")] = None,
+    order: Annotated[Text, typer.Option(help="Classes of an ordinal target, lowest first: low,mid,high")] = None,
+    monotone: Annotated[list[str] | None, typer.Option(help="Predictions rise (1) or fall (-1) with it: age=1")] = None,
+    coverage: Annotated[float | None, typer.Option(help="Intervals, or sets, that hold this share of rows: 0.9")]
+    = None,
     horizon: Annotated[int | None, typer.Option(help="Forecast this many steps")] = None,
     drop: Annotated[Text, typer.Option(help="Columns to leave out, separated by commas")] = None,
     keep: Annotated[Text, typer.Option(help="Columns to use even if they look like ids")] = None,
@@ -94,7 +100,8 @@ def choose(
         max_cost=max_cost, traffic=traffic, peak=peak, provider=provider, region=region,
         modality=modality,
         problem=problem, positive=positive, delimiter=delimiter, group=group, time=time,
-        row_weight=row_weight, horizon=horizon,
+        row_weight=row_weight, horizon=horizon, quantiles=_levels(quantiles), order=several(order), coverage=coverage,
+        monotone={name: int(sign) if sign == int(sign) else 0 for name, sign in pairs(monotone, "monotone").items()},
         drop=several(drop), keep=several(keep), drop_leaks=drop_leaks, missing=tuple(missing or ()),
         kinds=_kinds(kind), families=several(family), search=search,
         folds=folds, proposals=proposals, seed=seed, workers=workers,
@@ -138,6 +145,13 @@ def _kinds(items: list[str] | None) -> dict[str, str]:
             raise UnknownName("kind", kind, known)
         found[column] = kind
     return found
+
+
+def _levels(text: str | None) -> tuple[float, ...]:
+    try:
+        return tuple(float(one) for one in several(text))
+    except ValueError:
+        raise UsageError(f"--quantiles must be numbers, e.g. 0.1,0.5,0.9; got quantiles={text!r}.") from None
 
 
 def _command() -> str:

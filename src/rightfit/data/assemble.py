@@ -49,16 +49,19 @@ def _known(schema: Schema | None, name: str) -> Column | None:
 def encode_target(frame: Any, task: Task) -> Any:
     """The target as numbers; every row must have one.
 
-    Binary, multiclass: int64 (n,), positions in task.classes. Multilabel: int8 (n, k). Regression, forecasting: float64
-    (n,), or (n, k) for several targets. `frame` is a pandas DataFrame, or the Series of the only target.
+    Binary, multiclass, ordinal: int64 (n,), positions in task.classes. Multilabel: int8 (n, k). Values:
+    float64 (n,), or (n, k) for several targets; ranking: (n, 2), relevance and query. `frame` is a
+    pandas DataFrame, or the Series of the only target.
     Raises DataError for a label that is no class and for a value that is no number.
     """
     columns = [frame] if getattr(frame, "ndim", 2) == 1 else [frame[name] for name in task.target]
-    if task.problem in ("binary", "multiclass"):
+    if task.one_label:
         return _codes(columns[0], task)
     if task.problem == "multilabel":
         return _labels(columns[0], task) if len(columns) == 1 else _flags(columns, task)
-    if task.problem in ("regression", "forecasting"):
+    if task.problem == "ranking":
+        return np.column_stack([_targets(columns[0], task.target[0]), _groups(frame, None, task)])
+    if not task.classifies and task.problem not in ("detection", "generation"):
         found = [_targets(values, name) for values, name in zip(columns, task.target, strict=True)]
         return found[0] if len(found) == 1 else np.column_stack(found)
     raise DataError(f"the target of a table must be classes or numbers; got problem={task.problem!r}.")
@@ -180,7 +183,7 @@ def _needed(frame: Any, name: str, what: str) -> Any:
     return frame[name]
 
 
-def _groups(frame: Any, schema: Schema, task: Task) -> Any:
+def _groups(frame: Any, schema: Schema | None, task: Task) -> Any:
     if task.group is None:
         return None
     import pandas as pd

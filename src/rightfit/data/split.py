@@ -60,8 +60,12 @@ def duplicate_groups(data: Dataset) -> Rows | None:
     from rightfit.data.identity import identities
 
     _, copies = np.unique(row_hash(identities(data.X, data.schema)), return_inverse=True)
-    if len(data) - (copies.max() + 1 if len(copies) else 0) <= MANY_COPIES * len(data):
+    different = copies.max() + 1 if len(copies) else 0
+    if len(data) - different <= MANY_COPIES * len(data):
         return None
+    if different == 1:
+        raise DataError(f"rows must differ in what is learned from; got {len(data)} rows that are all alike, look at "
+                        "the feature columns of the source.")
     if data.groups is None:
         return np.asarray(copies, dtype=np.int64)
     from scipy.sparse import coo_matrix
@@ -83,7 +87,9 @@ def _keys(data: Dataset, task: Task) -> Rows:
         # Sorting by the rarest label first spreads it best (systematic sampling; after Sechidis et al. 2011).
         rarest = np.argsort(y.sum(axis=0), kind="stable")
         return np.asarray(np.unique(y[:, rarest], axis=0, return_inverse=True)[1].ravel(), dtype=np.int64)
-    if np.ndim(y) == 2:
+    if task.problem == "ranking":
+        y = y[:, 0]
+    elif np.ndim(y) == 2:
         scale = y.std(axis=0)
         y = (y / np.where(scale > 0, scale, 1.0)).mean(axis=1)
     return np.asarray(np.unique(y, return_inverse=True)[1], dtype=np.int64)

@@ -14,10 +14,11 @@ from rightfit.delivery import prove
 from rightfit.engines.jobs import Job, Outcome
 from rightfit.package import write
 from rightfit.package.probe import probe
-from rightfit.records import Candidate, LimitCheck, asdict
+from rightfit.records import Candidate, LimitCheck, Rule, asdict
 from rightfit.resources import afford
 from rightfit.tuning.board import Board, Entry
 from rightfit.tuning.clock import Clock
+from rightfit.tuning.settle import settled
 
 ATTEMPTS = 5  # packages refitted and proven before the answer is infeasible
 REFIT_SLACK = 1.6  # all rows against those of a fold, and packaging
@@ -104,7 +105,7 @@ def _attempt(bench: Bench, found: Delivery, contender: Contender) -> None:
     """Refit and prove; where that fails, the package of a fold, which is proven too, is better than nothing."""
     entry = bench.board.entry(contender.key)
     assert entry is not None
-    candidate = settled(entry)
+    candidate = settled(entry.candidate, entry.learned)
     outcome, whole = _refit(bench, entry, candidate)
     if outcome is not None and outcome.state == "ok" and outcome.result is not None:
         fit_s = {"fit_s": float(outcome.result["measured"]["fit_s"])}
@@ -115,7 +116,7 @@ def _attempt(bench: Bench, found: Delivery, contender: Contender) -> None:
         found.notes.append(f"Training {contender.key} on all rows ended as {outcome.state} ({outcome.error}); its "
                            "package was trained on one fold's training rows.")
     fold = bench.stage / "models" / contender.key
-    write.restamp(fold, rule=entry.rule)
+    write.restamp(fold, rule=ruled(bench.board, entry))
     if _accept(bench, found, contender, fold, found.probed.get(contender.key)):
         found.refitted, found.candidate = False, entry.candidate
         found.rejected.pop(contender.key, None)
@@ -143,19 +144,11 @@ def _accept(bench: Bench, found: Delivery, contender: Contender, path: Path,
     return False
 
 
-def settled(entry: Entry) -> Candidate:
-    """The candidate with what its folds learned (the median of numbers), so that a refit need not learn it again."""
-    import numpy as np
+def ruled(board: Board, entry: Entry) -> Rule:
+    """The entry's rule, with the bounds of its sets or intervals where a coverage was asked for."""
+    from rightfit.metrics import conformal
 
-    params = dict(entry.candidate.params)
-    for name in {n for learned in entry.learned for n in learned}:
-        values = [learned[name] for learned in entry.learned if name in learned]
-        if all(isinstance(v, int | float) and not isinstance(v, bool) for v in values):
-            middle = float(np.median(values))
-            params[name] = round(middle) if all(isinstance(v, int) for v in values) else middle
-            if "early_stopping" in params:
-                params["early_stopping"] = False
-    return Candidate(family=entry.candidate.family, params=params, steps=entry.candidate.steps)
+    return conformal.bounded(entry.rule, board.stage.data.y[entry.rows], entry.pred, board.task)
 
 
 def _refit(bench: Bench, entry: Entry, candidate: Candidate) -> tuple[Outcome | None, Path]:
@@ -167,7 +160,7 @@ def _refit(bench: Bench, entry: Entry, candidate: Candidate) -> tuple[Outcome | 
         return None, path
     bench.watch("refitting", {"candidate": candidate})
     payload = {"stage": str(bench.stage), "candidate": asdict(candidate), "seed": bench.seed,
-               "rule": asdict(entry.rule), "package": str(path), "threads": bench.pool.workers}
+               "rule": asdict(ruled(bench.board, entry)), "package": str(path), "threads": bench.pool.workers}
     job = Job(key=f"{candidate.key}-all", function="rightfit.tuning.trial:refit", payload=payload,
               soft_s=0.9 * left, hard_s=left, memory_mib=bench.memory_mib)
     bench.pool.submit(job)

@@ -69,6 +69,7 @@ def gather(question: Any, racing: Race, delivery: Delivery, bench: Bench,
     found |= _classifier(task, y, entry) if task.classifies and y.ndim == 1 else {}
     found |= _regressor(y, entry) if not task.classifies and y.ndim == 1 else {}
     found["fairness"] = fair(question, entry)
+    found["conformal"] = held(question, board, entry)
     sign = 1.0 if board.metric.greater_is_better else -1.0
     valid = sign * entry.utility
     found["overfit"] = {"train": entry.train, "valid": valid, "gap": sign * (entry.train - valid)}
@@ -94,6 +95,17 @@ def fair(question: Any, entry: Entry) -> dict[str, Any] | None:
     return {"column": task.protected, "rows": len(entry.rows),
             **fairness.study(data.y[entry.rows], said, data.protected[entry.rows], task, together=together,
                              seed=question.need.seed)}
+
+
+def held(question: Any, board: Board, entry: Entry) -> dict[str, Any] | None:
+    """What share of rows left out the sets or intervals of the chosen model hold, and how large they are."""
+    from rightfit.metrics import conformal
+
+    if question.task.coverage is None:
+        return None
+    ends = np.cumsum([len(board.stage.folds[fold][1]) for fold in entry.folds if fold < board.per_repeat])
+    folds = np.split(np.arange(len(entry.rows)), ends[:-1])
+    return conformal.study(question.data.y[entry.rows], entry.pred, folds, question.task, question.task.coverage)
 
 
 def rivals(task: Any, y: Any, delivery: Delivery) -> dict[str, Any]:

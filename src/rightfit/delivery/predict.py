@@ -124,13 +124,15 @@ def _values(model: LoadedModel, source: str | Path) -> tuple[Any, _Named]:
 def columns(model: LoadedModel, values: Any) -> dict[str, list[Any]]:
     """The columns of the output, from calibrated values (n, k).
 
-    `prediction`, then `probability_<class>`; several values: `prediction_<target>` each; several labels: joined by `;`.
+    `prediction`, then `probability_<class>`; several values: `prediction_<target or level>` each; several
+    labels: joined by `;`.
     """
     found = model.decide(values)
     if not model.task.classifies:
         if values.shape[1] == 1:
             return {"prediction": found.tolist()}
-        names = model.task.target if len(model.task.target) == values.shape[1] else range(values.shape[1])
+        names = [f"{level:g}" for level in model.task.quantiles] or model.task.target
+        names = names if len(names) == values.shape[1] else [str(i) for i in range(values.shape[1])]
         return {f"prediction_{name}": found[:, i].tolist() for i, name in enumerate(names)}
     if model.task.problem == "multilabel":
         pairs = ((c for c, yes in zip(model.task.classes, row, strict=True) if yes) for row in found.tolist())
@@ -138,6 +140,20 @@ def columns(model: LoadedModel, values: Any) -> dict[str, list[Any]]:
     else:
         table = {"prediction": found.tolist()}
     return table | {f"probability_{name}": values[:, i].tolist() for i, name in enumerate(model.task.classes)}
+
+
+def bounds(model: LoadedModel, values: Any) -> dict[str, list[Any]]:
+    """`low` and `high` of intervals (several outputs: `low_<target>`, ...), or the `set` of classes joined by `;`."""
+    from rightfit.metrics import conformal
+
+    task, kept = model.task, model.rule.conformal
+    if task.classifies:
+        inside = conformal.sets(values, task, kept)
+        return {"set": [";".join(model.classes_[row]) for row in inside]}
+    ends = conformal.intervals(values, task, kept)
+    names = [""] if ends.shape[1] == 1 else [f"_{name}" for name in task.target]
+    return {f"{side}{name}": ends[:, i, at].tolist() for i, name in enumerate(names)
+            for at, side in enumerate(("low", "high"))}
 
 
 def _write_csv(table: Mapping[str, list[Any]], file: IO[bytes]) -> None:
@@ -174,9 +190,11 @@ def _replacing(path: Path) -> Iterator[IO[bytes]]:
         part.unlink(missing_ok=True)
 
 
-def predict(package_path: str | Path, data_path: str | Path, out_path: str | Path) -> Written:
+def predict(package_path: str | Path, data_path: str | Path, out_path: str | Path, *,
+            intervals: bool = False) -> Written:
     """Predict every row of a source and write CSV or Parquet by extension; findings say what could not be read.
 
+    `intervals` adds what `bounds` gives.
     Small plain CSV and JSON-lines files take a path without pandas that gives the same result. The output is complete
     or not there. Raises PackageError, DataError for rows that break the schema, UsageError for the output.
     """
@@ -189,6 +207,7 @@ def predict(package_path: str | Path, data_path: str | Path, out_path: str | Pat
     model = load(package_path)
     values, (paths, findings) = _values(model, data_path)
     named = {} if paths is None else {"path": list(paths)}
+    more = bounds(model, values) if intervals else {}
     with _replacing(out) as file:
-        _WRITERS[out.suffix.lower()]({**named, **columns(model, values)}, file)
+        _WRITERS[out.suffix.lower()]({**named, **columns(model, values), **more}, file)
     return Written(rows=len(values), findings=findings)

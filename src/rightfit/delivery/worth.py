@@ -78,7 +78,7 @@ def matrix(worth: Mapping[str, float], of: Subject) -> tuple[tuple[float, ...], 
     `right`, `wrong` hold for all; TP, TN, FP, FN for a binary task, "true>predicted" pairs override them. All are
     amounts of zero or more; those of errors are taken off.
     """
-    if not of.classes or of.problem not in ("binary", "multiclass"):
+    if not of.classes or of.problem not in ("binary", "multiclass", "ordinal"):
         raise UsageError(f"worth needs a binary or multiclass problem; got problem={of.problem!r}, leave worth out.")
     for name, value in worth.items():
         if not 0 <= value < float("inf"):
@@ -92,6 +92,9 @@ def matrix(worth: Mapping[str, float], of: Subject) -> tuple[tuple[float, ...], 
                 raise UsageError(f"TP and TN need a binary problem; got {name} with {k} classes, write right=NUMBER.")
             table[at][at] = rest.pop(name)
     for name, value in rest.items():
+        if ">" not in name and name not in ("FN", "FP"):
+            raise UsageError("a worth must be of right, wrong, TP, TN, FN, FP, or of \"true>predicted\"; got "
+                             f"worth={name!r}, correct it.")
         one = prices.matrix({name: 1.0}, of.problem, of.classes)
         for i, row in enumerate(one):
             for j, named in enumerate(row):

@@ -17,9 +17,9 @@ from rightfit.records import Problem, Task, frozen
 
 Array = NDArray[Any]
 Many = Callable[[Array], Array]
-CLASSES: tuple[Problem, ...] = ("binary", "multiclass")
-LABELS: tuple[Problem, ...] = ("binary", "multiclass", "multilabel")
-VALUES: tuple[Problem, ...] = ("regression", "forecasting")
+CLASSES: tuple[Problem, ...] = ("binary", "multiclass", "ordinal")
+LABELS: tuple[Problem, ...] = (*CLASSES, "multilabel")
+VALUES: tuple[Problem, ...] = ("regression", "forecasting", "count")
 
 
 class Counts(NamedTuple):

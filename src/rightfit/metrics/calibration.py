@@ -170,7 +170,7 @@ def choose_calibration(y: Array, pred: Array, task: Task, metric: Metric) -> dic
 
     The loss is the Brier score for the metric brier, the log loss otherwise. y (n,) or (n, k), pred raw (n, k).
     """
-    kinds = {"binary": ["platt"], "multiclass": ["temperature"], "multilabel": ["platt"]}[task.problem]
+    kinds = ["platt"] if task.problem in ("binary", "multilabel") else ["temperature"]
     if len(y) >= _ENOUGH_FOR_ISOTONIC * (1 if task.problem == "binary" else pred.shape[1]):
         kinds = [*kinds, "isotonic"]
     if len(y) < 30 or not np.isfinite(pred).all():

@@ -104,6 +104,20 @@ def _quadratic(means: Array, task: Task) -> Array:
     return 1 - ratio(apart, true2 + given2 - 2 * true * given)
 
 
+def _apart_rows(y: Array, codes: Array, task: Task) -> Array:
+    return np.asarray(np.abs(y.astype(float) - codes.astype(float)))
+
+
+def _linear_kappa(y: Array, codes: Array, weight: Array | None, task: Task) -> float:
+    w = np.ones(len(y)) if weight is None else np.asarray(weight, float)
+    k = len(task.classes)
+    place = np.arange(k)
+    price = np.abs(place[:, None] - place[None, :]).astype(float)
+    true, given = np.bincount(y, w, k), np.bincount(codes, w, k)
+    chance = float(true @ price @ given) / max(float(w.sum()), 1e-300)
+    return float(1 - ratio(np.asarray(w @ np.abs(y - codes)), np.asarray(chance)))
+
+
 def _matrix(task: Task) -> Array:
     if not task.cost:
         raise UsageError("the metric cost needs the prices of errors; got cost=(), give some such as "
@@ -164,6 +178,15 @@ SPEC: tuple[Metric, ...] = (
            aliases=("qwk", "quadratic_kappa"),
            doc="Agreement beyond chance on ordered classes, squared distances.",
            **from_rows(_quadratic_rows, _quadratic)),
+    Metric(name="kappa_linear", problems=CLASSES, needs="label", low=-1.0, high=1.0, aliases=("lwk",),
+           doc="Agreement beyond chance on ordered classes, distances as they are.",
+           fn=_linear_kappa),
+    Metric(name="class_mae", problems=("ordinal",), needs="label", greater_is_better=False, low=0.0,
+           aliases=("ordinal_mae",), doc="Mean distance between the place of the label and the truth.",
+           **from_rows(_apart_rows)),
+    Metric(name="within_one", problems=("ordinal",), needs="label", low=0.0, high=1.0, aliases=("accuracy_within_one",),
+           doc="Share of rows whose label is right or a neighbour of what is.",
+           **from_rows(lambda y, codes, task: np.abs(y - codes) <= 1)),
     Metric(name="cost", problems=CLASSES, needs="label", greater_is_better=False, aliases=("expected_cost",),
            doc="Mean price of a decision under the task's cost matrix.", **from_rows(_cost_rows), counts=_cost),
     Metric(name="hamming", problems=("multilabel",), needs="label", greater_is_better=False, low=0.0, high=1.0,

@@ -19,8 +19,8 @@ from rightfit.records import Problem, Task, frozen
 SUFFIX = "_gap"
 LEAST = 10  # rows behind a rate of a group, below which it does not count in a gap
 _BINARY: tuple[Problem, ...] = ("binary",)
-_CODES: tuple[Problem, ...] = ("binary", "multiclass")
-_VALUES: tuple[Problem, ...] = ("regression",)
+_CODES: tuple[Problem, ...] = ("binary", "multiclass", "ordinal")
+_VALUES: tuple[Problem, ...] = ("regression", "count")
 
 
 @frozen

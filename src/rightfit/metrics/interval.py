@@ -163,7 +163,7 @@ def _widened(value: float, low: float, high: float, metric: Metric, data: Data, 
     if high > low or not np.isfinite(span):
         return min(low, value), max(high, value)
     rarest = len(data.y)
-    if task.problem in ("binary", "multiclass"):
+    if task.one_label:
         rarest = int(np.unique(data.y, return_counts=True)[1].min())
     slack = span * min(1.0, 3 / rarest)
     return max(metric.low, value - slack), min(metric.high, value + slack)
@@ -189,7 +189,8 @@ def bbc(y: Array, stack: Mapping[str, Array], metric: Metric | str, task: Task, 
     size = len(data.y)
     naive = np.array([sign * scorer(np.ones((1, size)))[0] for scorer in scorers])
     if np.isnan(naive).all():
-        raise UsageError(f"the metric must be defined for a candidate; got {metric.name}=nan for all {len(names)}.")
+        raise UsageError(f"the metric must be defined on the rows left out; got {metric.name}=nan on {size} rows for "
+                         f"all {len(names)} candidates, add rows of each class or name another --metric.")
     top = int(np.nanargmax(naive))
     inside, outside = _replay(scorers, data, sign, naive, n, seed, seconds)
     value, low, high = _around(outside, float(naive[top]), level,

@@ -11,7 +11,7 @@ from rightfit.errors import UsageError
 from rightfit.metrics._base import Array, Metric
 from rightfit.metrics.base import find, labels, score
 from rightfit.metrics.calibration import NONE, apply_calibration, calibrator, choose_calibration, parts
-from rightfit.metrics.thresholds import metric_floors, tune_binary, tune_multilabel, tune_weights
+from rightfit.metrics.thresholds import metric_floors, tune_binary, tune_multilabel, tune_order, tune_weights
 from rightfit.records import Measurement, Rule, Task, frozen
 
 _NEED_CALIBRATION = ("log_loss", "brier", "ece")
@@ -76,6 +76,8 @@ def tune(y: Array, pred: Array, metric: Metric | str, task: Task) -> Rule:
         return Rule(threshold=tune_multilabel(y, pred, objective, task), calibration=calibration)
     if task.cost:
         return Rule(cost=task.cost, calibration=calibration)
+    if task.problem == "ordinal" and objective is not None:
+        return Rule(cost=tune_order(y, pred, objective, task), calibration=calibration)
     found = Rule() if objective is None else tune_weights(y, pred, objective, task)
     return Rule(cost=found.cost, calibration=calibration)
 

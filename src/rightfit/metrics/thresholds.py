@@ -322,3 +322,17 @@ def _best(y: Array, codes: Sequence[Array], objective: Metric | None, task: Task
     if objective is None:
         return 0
     return int(np.argmax(np.nan_to_num(_worth(y, codes, objective, task), nan=-np.inf)))
+
+
+def tune_order(y: Array, pred: Array, objective: Metric, task: Task) -> tuple[tuple[float, ...], ...]:
+    """The cost matrix of ordered classes whose cheapest label serves the objective best: none (argmax, empty), the
+    distance (the median of a row's distribution) or its square (about its mean). pred (n, k).
+    """
+    place = np.arange(len(task.classes), dtype=float)
+    away = np.abs(place[:, None] - place[None, :])
+    options: list[Array | None] = [None, away, away**2]
+    values = [objective.fn(y, pred.argmax(axis=1) if one is None else (pred @ one).argmin(axis=1), None, task)
+              for one in options]
+    worth = np.nan_to_num(np.array(values) * (1 if objective.greater_is_better else -1), nan=-np.inf)
+    best = options[int(worth.argmax())]
+    return () if best is None else tuple(tuple(float(price) for price in row) for row in best)

@@ -6,6 +6,7 @@ predict_one is the path whose latency is promised: everything that can be decide
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -88,10 +89,32 @@ class LoadedModel:
         codes = labels(values, self.task, self.rule)
         return codes if self.task.problem == "multilabel" else self.classes_[codes]
 
+    def predict_interval(self, X: Any, level: float | None = None) -> Any:
+        """(n, 2) lower and upper ends that hold the stated share of rows, (n, k, 2) for several outputs.
+
+        X as for `predict`; level: the coverage the package was made with, or another that it keeps. Raises UsageError
+        where there is none, or for classes.
+        """
+        from rightfit.metrics import conformal
+
+        found = conformal.intervals(self.values(X), self.task, self.rule.conformal, level)
+        return found[:, 0] if found.shape[1] == 1 else found
+
+    def predict_set(self, X: Any, level: float | None = None) -> list[list[str]]:
+        """The classes that may be true, n lists, which hold the truth for the stated share of rows; one may be empty.
+
+        X and level as for `predict_interval`. Raises UsageError where there is no coverage, or for values.
+        """
+        from rightfit.metrics import conformal
+
+        inside = conformal.sets(self.values(X), self.task, self.rule.conformal, level)
+        return [self.classes_[row].tolist() for row in inside]
+
     def predict_one(self, record: Mapping[str, Any]) -> dict[str, Any]:
         """One raw record to {"prediction": label, "probabilities": {class: p}} or {"prediction": value}.
 
-        A multilabel prediction is the list of its labels; that of several outputs the list of their values.
+        A multilabel prediction is the list of its labels; that of several outputs, or quantiles, the list of their
+        values. A package with a coverage adds "interval" [low, high], or "set" [class, ...].
         """
         values = self._scorer.row(self._coerce(record))
         return self._answer((self._calibrate(values) if self._calibrate else values)[0].tolist())
@@ -153,6 +176,18 @@ def answer(task: Task, rule: Rule) -> Callable[[list[float]], dict[str, Any]]:
     """
     classes, threshold, cost = task.classes, rule.threshold, rule.cost
 
+    bounds = rule.conformal["bounds"][f"{rule.conformal['level']:g}"] if rule.conformal else None
+    if bounds is not None and task.classifies:
+        least_p = 1 - bounds[0] - 1e-12
+        plain = answer(task, dataclasses.replace(rule, conformal={}))
+        return lambda row: {**plain(row), "set": [c for c, p in zip(classes, row, strict=True) if p >= least_p]}
+
+    def surrounded(row: list[float]) -> dict[str, Any]:
+        from rightfit.metrics import conformal
+
+        ends = conformal.intervals(np.array([row]), task, rule.conformal)[0].tolist()
+        return {**values(row), "interval": ends[0] if len(ends) == 1 else ends}
+
     def values(row: list[float]) -> dict[str, Any]:
         return {"prediction": row[0] if len(row) == 1 else row}
 
@@ -171,7 +206,7 @@ def answer(task: Task, rule: Rule) -> Callable[[list[float]], dict[str, Any]]:
         return {"prediction": classes[row.index(max(row))], "probabilities": dict(zip(classes, row, strict=True))}
 
     if not task.classifies:
-        return values
+        return values if bounds is None else surrounded
     if task.problem == "multilabel":
         least_of = tuple(threshold) * (len(classes) if len(threshold) == 1 else 1) or (0.5,) * len(classes)
         return multilabel

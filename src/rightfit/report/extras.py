@@ -19,6 +19,8 @@ Lists may be NumPy arrays. Rates are shares 0..1. `low`/`high` are ends of a 95 
     without_leaks  as with_leaks, for the score when they are left out
     fairness       {"column": c, "rows": n, "groups": [{"group", "rows", "rates": {name: {value, low, high, n}}}],
                     "gaps": [{name, value, low, high, between: [most, least]}]}      rates by a protected column
+    conformal      {"kind": "interval" | "set", "level": s, "coverage": s, "mean_size": v,
+                    "low": l, "high": h, "rows": n}                                  share of rows left out that are in
     command        "rightfit choose ..."                                             how to reproduce
     data           "train.csv"                                                       what the rows came from
     created        "2026-03-01T12:00:00Z"                                            when, ISO 8601
@@ -42,8 +44,8 @@ _SERIES = {"roc": ("fpr", "tpr"), "pr": ("recall", "precision"), "calibration": 
            "scatter": ("true", "predicted")}
 _ROWS = {"importance": ("feature", "value"), "learning_curve": ("rows", "value"), "regularisers": ("name", "effect"),
          "phases": ("name", "seconds"), "stages": ("name", "seconds"), "training": ("fold", "epoch")}
-_FIGURES = {"overfit": ("train", "valid"), "test": ("value",), "with_leaks": ("value",),
-            "without_leaks": ("value",)}
+_FIGURES = {"overfit": ("train", "valid"), "conformal": ("level", "mean_size"), "test": ("value",),
+            "with_leaks": ("value",), "without_leaks": ("value",)}
 _POINTS = 500
 
 

@@ -54,6 +54,8 @@ def summary(decision: Decision | Mapping[str, Any], *, language: str = "en", pat
     lines = [words.join([_plain(said["line"]), *said["more"]])]
     if data["status"] == "infeasible" and (data.get("nearest") or {}).get("would_take"):
         lines.append(str(data["nearest"]["would_take"]))
+    if data.get("chosen") and data["chosen"]["name"] == (data.get("baseline") or {}).get("name"):
+        lines += [words.say(one) for one in (data.get("why") or [])[2:]]  # whoever gets a constant must be told why
     asked = board.limits(data, extras, words, higher)
     if asked:
         lines += ["", words("h.limits") + ":"]
@@ -82,9 +84,10 @@ def summary(decision: Decision | Mapping[str, Any], *, language: str = "en", pat
 def _pipeline(task: Mapping[str, Any]) -> str:
     """The Hub's name for the task, such as tabular-classification."""
     problem, modality = str(task.get("problem") or ""), str(task.get("modality") or "")
-    if problem in ("binary", "multiclass", "multilabel"):
+    if problem in ("binary", "multiclass", "multilabel", "ordinal"):
         return f"{modality}-classification".strip("-")
-    return {"forecasting": "time-series-forecasting", "detection": "object-detection"}.get(
+    return {"forecasting": "time-series-forecasting", "detection": "object-detection",
+            **dict.fromkeys(("quantile", "count"), f"{modality}-regression")}.get(
         problem, f"{modality}-{problem}".strip("-")
     )
 

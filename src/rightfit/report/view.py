@@ -117,6 +117,11 @@ def estimate(data: Json, extras: Json, words: Words) -> dict[str, Any]:
                 rows=f"{number(test.get('rows')) or 0:,.0f}",
             )
         )
+    if (held := extras.get("conformal")) and number(held.get("coverage")) is not None:
+        lines.append(words("conformal.set" if held.get("kind") == "set" else "conformal.interval",
+                           level=show(100 * held["level"]), coverage=show(100 * held["coverage"]),
+                           low=show(100 * held["low"]), high=show(100 * held["high"]),
+                           size=show(held.get("mean_size"))))
     for name, key in (("with_leaks", "leaks.line"), ("without_leaks", "leaks.without")):
         if not (leaks := extras.get(name)):
             continue

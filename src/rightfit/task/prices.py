@@ -18,7 +18,7 @@ def matrix(prices: Mapping[str, float], problem: str, classes: Sequence[str]) ->
     """
     if not prices:
         return ()
-    if problem not in ("binary", "multiclass"):
+    if problem not in ("binary", "multiclass", "ordinal"):
         raise UsageError(f"cost needs a binary or multiclass problem; got problem={problem!r}, leave cost out.")
     table = [[0.0] * len(classes) for _ in classes]
     for name, price in prices.items():

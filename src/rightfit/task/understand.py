@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from rightfit.data.schema import coerce
 from rightfit.data.values import canonical
 from rightfit.errors import DataError, UsageError
 from rightfit.records import Need, Problem, Schema, Task
-from rightfit.task import detect, metric, prices
+from rightfit.task import detect, further, metric, prices
 from rightfit.task.labels import label_texts, sort_labels
 
 if TYPE_CHECKING:
@@ -27,7 +28,8 @@ _POSITIVE = frozenset((
 _NEGATIVE = frozenset((
     "0", "-1", "no", "n", "false", "f", "negative", "neg", "none", "normal", "ok", "good", "ham", "benign", "healthy",
     "alive", "stay", "stayed"))
-_PROBLEMS = ("binary", "multiclass", "multilabel", "regression", "forecasting")
+_PROBLEMS = ("binary", "multiclass", "multilabel", "ordinal", "regression", "quantile", "count", "ranking",
+             "forecasting")
 
 
 def understand(frame: pd.DataFrame, schema: Schema, need: Need, modality: str) -> Task:
@@ -47,27 +49,31 @@ def understand(frame: pd.DataFrame, schema: Schema, need: Need, modality: str) -
                         "name another target.")
     columns = {name: c[known] for name, c in columns.items()}
     texts = _texts(frame[target[0]], schema, target[0])[known]
+    need = further.implied(need)
     problem = _problem(columns, need, reasons, questions)
     classes, counts = _classes(problem, columns, texts, need, reasons)
-    if classes:
-        name, why = metric.of_classes(problem, counts)
-    else:
-        name, why = metric.of_values(np.concatenate([c.astype(float).to_numpy() for c in columns.values()]))
+    group = _named(frame, need.group, "group")
+    quantiles = further.levels(problem, need)
+    further.check(problem, columns, need, group)
+    name, why = further.metric(problem, quantiles) or (
+        metric.of_classes(problem, counts) if classes else
+        metric.of_values(np.concatenate([c.astype(float).to_numpy() for c in columns.values()])))
     cost = prices.matrix(need.cost, problem, classes)
     if cost:
         name, why = "cost", "prices of errors were given: the mean price of a row is what is lowered"
     if need.metric is not None:
-        name, why = metric.check(need.metric, bool(classes)), "you named it"
+        name, why = further.named(need.metric, problem) or metric.check(need.metric, bool(classes)), "you named it"
     reasons["metric"] = f"{name}: {why}."
     for limit in (*need.at_least, *need.at_most):
-        metric.check(limit, bool(classes))
-    group, time = _named(frame, need.group, "group"), _named(frame, need.time, "time")
+        further.named(limit, problem) or metric.check(limit, bool(classes))
+    time = _named(frame, need.time, "time")
     questions += _structure(frame, schema, target, group, time)
     rows, features = int(known.sum()), len([c for c in schema.features if c.name not in target])
     return Task(modality=modality, problem=problem, target=target, metric=name, classes=classes, cost=cost,
                 limits=need.limits(), serving=need.serving(),
-                outputs=len(classes) if problem == "multilabel" else len(target), group=group,
-                time=time, protected=_named(frame, need.protected, "protected"),
+                outputs=len(classes) if problem == "multilabel" else len(quantiles) or len(target), group=group,
+                quantiles=quantiles, monotone=further.monotone(frame, schema, need, problem, target),
+                coverage=need.coverage, time=time, protected=_named(frame, need.protected, "protected"),
                 horizon=need.horizon, rows=rows, features=features, complexity=complexity(rows, features, len(classes)),
                 reasons=reasons, questions=tuple(questions))
 
@@ -210,6 +216,11 @@ def _single(name: str, values: pd.Series, need: Need, reasons: dict[str, str], q
         return "binary"
     if not _numeric(values):
         reasons["problem"] = f"multiclass: {name} holds text with {unique:,} values."
+        mark = _joined(values)
+        if mark:
+            shown = next(value for value in values if mark in value)
+            questions.append(f"Do values of {name} such as {shown!r} list several labels? Each is treated as one "
+                             f"class; --delimiter {mark!r} makes it multilabel.")
         return "multiclass"
     if need.positive is not None:
         raise UsageError(f"positive needs a target of two values; got positive={need.positive!r} and {name} with "
@@ -226,8 +237,8 @@ def _single(name: str, values: pd.Series, need: Need, reasons: dict[str, str], q
                               "value gets its own probability, unless you say otherwise.")
         questions.append(f"Are the values of {name} ({low} to {high}) an ordered scale, such as a rating? They are "
                          "treated as classes without "
-                         "order; --problem regression treats them as amounts, where a near miss costs less than a far "
-                         "one.")
+                         "order; --problem ordinal keeps the order, where a near miss costs less than a far one, and "
+                         "--problem regression treats them as amounts.")
         return "multiclass"
     reasons["problem"] = (f"regression: {name} holds {unique:,} whole numbers, {low:,} to {high:,}, more than "
                           f"{FEW_VALUES}.")
@@ -238,6 +249,17 @@ def _single(name: str, values: pd.Series, need: Need, reasons: dict[str, str], q
     return "regression"
 
 
+def _joined(values: pd.Series) -> str:
+    """The sign that seems to join several labels in one value: far fewer labels than values, each in several values."""
+    different = [str(value) for value in values.unique()]
+    for mark in (";", "|", ","):
+        joined = [value for value in different if mark in value]
+        parts = Counter(part.strip() for value in different for part in set(value.split(mark)))
+        if len(joined) >= 3 and len(parts) <= 0.75 * len(different) and min(parts.values()) > 1 and "" not in parts:
+            return mark
+    return ""
+
+
 def _fits(problem: str, columns: dict[str, pd.Series], need: Need) -> None:
     name, values = next(iter(columns.items()))
     unique = int(values.nunique())
@@ -245,15 +267,15 @@ def _fits(problem: str, columns: dict[str, pd.Series], need: Need) -> None:
         raise UsageError(f"a binary problem needs one target of two values; got problem='binary' and {name} with "
                          f"{unique} values, "
                          "say multiclass or regression.")
-    if problem in ("regression", "forecasting"):
+    if problem not in ("binary", "multiclass", "multilabel", "ordinal"):
         for column, one in columns.items():
             if not _numeric(one):
                 bad = next(v for v in one if not _is_number(str(v)))
                 raise UsageError(f"a {problem} target must hold numbers; got problem={problem!r} and "
                                  f"{column}={bad!r}, say multiclass "
                                  "or clean the column.")
-    if problem == "multiclass" and len(columns) > 1:
-        raise UsageError(f"a multiclass problem needs one target; got problem='multiclass' and {len(columns)} target "
+    if problem in ("multiclass", "ordinal", "quantile", "count", "ranking") and len(columns) > 1:
+        raise UsageError(f"a {problem} problem needs one target; got problem={problem!r} and {len(columns)} target "
                          "columns.")
     if problem == "multilabel" and len(columns) == 1 and need.delimiter is None:
         raise UsageError(f"a multilabel problem needs several target columns or a delimiter; got target={name!r} and "
@@ -267,7 +289,7 @@ def _fits(problem: str, columns: dict[str, pd.Series], need: Need) -> None:
 def _classes(problem: Problem, columns: dict[str, pd.Series], texts: pd.Series, need: Need,
              reasons: dict[str, str]) -> tuple[tuple[str, ...], list[int]]:
     """The classes in order, and the number of rows of each (multilabel: of rows that carry the label)."""
-    if problem in ("regression", "forecasting"):
+    if problem not in ("binary", "multiclass", "multilabel", "ordinal"):
         return (), []
     name, values = next(iter(columns.items()))
     if problem == "multilabel" and len(columns) > 1:
@@ -279,13 +301,14 @@ def _classes(problem: Problem, columns: dict[str, pd.Series], texts: pd.Series, 
         counts = {label: parts.count(label) for label in labels} if len(labels) < 50 else _count(parts)
     else:
         counts = _count(texts.tolist())
-        labels = sort_labels(sorted(counts))
+        labels = further.ordered(sort_labels(sorted(counts)), need, name) if problem == "ordinal" else \
+            sort_labels(sorted(counts))
     _check_labels(name, labels, len(values), problem)
     if problem == "binary":
         positive, why = _positive(counts, need.positive)
         labels = [c for c in labels if c != positive] + [positive]
         reasons["classes"] = f"{positive} is the positive class of {name}: {why}."
-    return tuple(labels), [counts[c] for c in labels]
+    return tuple(labels), [counts.get(c, 0) for c in labels]
 
 
 def _count(texts: list[str]) -> dict[str, int]:

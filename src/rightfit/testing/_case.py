@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from rightfit import registry
+from rightfit import metrics, registry
 from rightfit.data.table import Modality
 from rightfit.records import Dataset, Family, Model, Need, Problem, Schema, Task, frozen
 
-SUPERVISED: tuple[Problem, ...] = ("binary", "multiclass", "multilabel", "regression", "forecasting")
+SUPERVISED: tuple[Problem, ...] = ("binary", "multiclass", "multilabel", "regression", "forecasting", "ordinal",
+                                   "quantile", "count", "ranking")
+OWN = {"quantile": "pinball", "count": "poisson_deviance", "ranking": "ndcg"}
 LONG = {"epochs": 100_000, "patience": 100_000, "n_estimators": 100_000, "max_iter": 100_000, "early_stopping": False}
 
 
@@ -146,14 +148,17 @@ def proper(predicted: Any, task: Task, n: int) -> Any:
     if task.classifies:
         assert out.min() >= -1e-6 and out.max() <= 1 + 1e-6, \
             f"probabilities must be in 0..1; got {out.min()}..{out.max()}."
-    if task.problem in ("binary", "multiclass"):
+    if task.one_label:
         away = float(np.abs(out.sum(axis=1) - 1).max())
         assert away < 1e-5, f"probabilities of a row must sum to 1; got a sum {away:.2g} away."
     return out
 
 
 def loss(predicted: Any, y: Any, task: Task) -> float:
-    """The Brier score, or the mean squared error as a share of the target's variance."""
+    """The Brier score, the problem's own loss, or the mean squared error as a share of the target's variance."""
+    if task.problem in OWN:
+        value = metrics.score(OWN[task.problem], y, predicted, task)
+        return 1 - value if task.problem == "ranking" else value
     if not task.classifies:
         return float(np.mean((predicted - y) ** 2) / np.var(y))
     truth = y if task.problem == "multilabel" else np.eye(len(task.classes))[y]
@@ -162,6 +167,10 @@ def loss(predicted: Any, y: Any, task: Task) -> float:
 
 def constant_loss(y: Any, new: Any, task: Task) -> float:
     """The loss on `new` of always predicting what is usual in y."""
+    if task.problem == "quantile":
+        return loss(np.tile(np.quantile(y, task.quantiles), (len(new), 1)), new, task)
+    if task.problem in ("count", "ranking"):
+        return loss(np.full(len(new), np.mean(y)), new, task)
     if not task.classifies:
         return loss(np.broadcast_to(np.mean(y, axis=0), new.shape), new, task)
     shares = y.mean(axis=0) if task.problem == "multilabel" else np.bincount(y, minlength=len(task.classes)) / len(y)

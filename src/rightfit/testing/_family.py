@@ -39,9 +39,9 @@ def check_family(family: Family, problem: Problem | None = None) -> tuple[Named,
     """Every check of a family for each of its problems, or for one: (name, function without arguments).
 
     The family is built with `family.smoke`. Where rows are dear (images, texts), one classification is checked in
-    full, of regression what depends on it, and of other problems that predictions are proper. A check named in
-    `family.xfail`, by its name or by problem-name, must fail, and fails if it passes. A family for models that the user
-    brings is only built when it has smoke parameters.
+    full, of regression and FURTHER problems what depends on it, and of others that predictions are proper. A check
+    named in `family.xfail`, by its name or by problem-name, must fail, and fails if it passes. A family for models that
+    the user brings is only built when it has smoke parameters.
     """
     stated = ("stated", lambda: _stated(family))
     if family.scheme and not family.smoke:
@@ -49,7 +49,8 @@ def check_family(family: Family, problem: Problem | None = None) -> tuple[Named,
     problems = [p for p in family.problems if p in SUPERVISED]
     cases: list[Named] = []
     for one in [problem] if problem else problems:
-        due = FAMILY_CHECKS if problem else _due(problems, one, SIZES.get(family.modality, Size()))
+        whole = problem is not None and problem not in FURTHER
+        due = FAMILY_CHECKS if whole else _due(problems, one, SIZES.get(family.modality, Size()))
         case = Case(family, one, few=len(due) == 1)
         for check in due:
             name = check.__name__.removeprefix("_")
@@ -60,6 +61,8 @@ def check_family(family: Family, problem: Problem | None = None) -> tuple[Named,
 
 def _due(problems: list[Problem], one: Problem, size: Size) -> tuple[Checked, ...]:
     """The checks of one of a family's problems."""
+    if one in FURTHER:
+        return OF_NUMBERS
     order: tuple[Problem, ...] = ("multiclass", "binary", "multilabel", "regression", "forecasting")
     if size.whole or one == min(problems, key=order.index):
         return FAMILY_CHECKS
@@ -250,6 +253,24 @@ def _reuses_what_it_learned(case: Case) -> None:
         assert again.learned[name] == value, f"a refit must reuse {name}={value}; got {again.learned[name]}."
 
 
+def _keeps_monotone(case: Case) -> None:
+    """Rising in one column and falling in another, though the rows say otherwise."""
+    if "monotone" not in case.family.handles or case.problem not in ("binary", "regression"):
+        return
+    import pandas as pd
+
+    data, task = case.rows()
+    bound = replace(task, monotone={"size": -1, "price": 1})
+    model = case.fit(data, bound)
+    for name, sign in bound.monotone.items():
+        steps = pd.concat([data.X.iloc[:8].assign(**{name: value * data.X[name].std()})
+                           for value in np.linspace(-3, 3, 25)], ignore_index=True)
+        out = np.asarray(model.predict(steps), dtype=float)
+        found = (out[:, -1] if out.ndim == 2 else out).reshape(25, 8)
+        against = float((-sign * np.diff(found, axis=0)).max()) / max(float(np.ptp(found)), 1e-9)
+        assert against < 1e-5, f"predictions must be monotone in {name}; got a step of {against:.2g} of their range."
+
+
 def _stated(family: Family) -> None:
     """What is said about the family without building it."""
     facts = family.facts
@@ -287,7 +308,9 @@ FAMILY_CHECKS: tuple[Checked, ...] = (
     _predicts_properly, _leaves_input_alone, _row_is_independent_of_its_batch, _learns, _saves_safely_and_exactly,
     _reuses_what_it_learned, _untrained_costs_the_same, _survives_hard_rows, _same_seed_same_predictions,
     _finds_nothing_in_noise, _survives_classes_it_never_saw, _survives_few_rows, _takes_weights, _obeys_the_deadline,
+    _keeps_monotone,
 )
+FURTHER: tuple[Problem, ...] = ("ordinal", "quantile", "count", "ranking")
 OF_NUMBERS: tuple[Checked, ...] = (
     _predicts_properly, _row_is_independent_of_its_batch, _learns, _saves_safely_and_exactly, _survives_few_rows,
 )

@@ -36,6 +36,8 @@ def obstacle(family: Family, task: Task, need: Need) -> str:
         return f"it needs {', '.join(missing)}, which is not installed: pip install 'rightfit[all]'"
     if need.families and family.name not in need.families and not family.baseline and not family.scheme:
         return "it is not among the families asked for"
+    if task.monotone and "monotone" not in family.handles and not family.baseline:
+        return f"it cannot keep predictions monotone in {', '.join(task.monotone)}"
     if need.licences and family.facts.licence not in need.licences:
         return f"its licence {family.facts.licence} is not among those allowed"
     return ""
@@ -76,9 +78,11 @@ def shortlist(task: Task, audit: Audit, need: Need) -> Shortlist:
     fired = rules.fired(description.from_task(task, audit, need))
     reasons = {n: obstacle(f, task, need) or ruled_out(f, need, fired) for n, f in known.items()}
     places = {n: f.rank + rules.shift(fired, n, catalogue.tags(f)) for n, f in known.items()}
-    fit = sorted((f for f in known.values() if not reasons[f.name]), key=lambda f: (places[f.name], f.name))
+    ranked = rules.ranked({n: place for n, place in places.items() if not reasons[n]}, fired,
+                          {n: catalogue.tags(f) for n, f in known.items()})
+    fit = [known[n] for n in ranked]
     baseline = next(f for f in fit if f.baseline)
-    racing = [f for f in fit if not f.baseline and not f.scheme]
+    racing = [f for f in fit if not f.baseline and not f.scheme and f.compose is None]
     # The quickest goes first, so that there is soon something better than the baseline to deliver.
     quickest = min(racing, key=lambda f: f.seconds(task), default=None)
     racing.sort(key=lambda f: f is not quickest)

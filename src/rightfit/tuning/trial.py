@@ -17,6 +17,7 @@ from typing import Any
 from rightfit import cache, registry, trace
 from rightfit.errors import RightfitError
 from rightfit.records import Candidate, Dataset, Family, Model, Rule, Task, revive
+from rightfit.resources.threads import worth
 from rightfit.store import write_arrays
 from rightfit.tuning import stage as staging
 from rightfit.tuning import steps
@@ -125,7 +126,8 @@ def run(payload: Mapping[str, Any], deadline: float) -> dict[str, Any]:
     fitted, shared = time.monotonic() - started, cache.computing_s() - shared
     held = at.data.X.iloc[valid].reset_index(drop=True)
     pred = checked(model.predict(held), len(valid), at.task)
-    some = np.sort(np.random.default_rng(seed).permutation(len(data))[:sampled])
+    same = np.random.default_rng(seed_of(payload["seed"], payload["fold"], "seen"))  # the same for all: blends
+    some = np.sort(same.permutation(len(data))[:sampled])
     seen = checked(model.predict(data.X.iloc[some].reset_index(drop=True)), len(some), at.task)
     write_arrays(Path(payload["blob"]), rows=valid, pred=pred, train_rows=train[some], train_pred=seen)
     measured = {"fit_s": fitted + payload.get("source_fit_s", 0.0), "shared_s": shared,
@@ -173,8 +175,8 @@ def screen(payload: Mapping[str, Any], deadline: float) -> dict[str, Any]:
 
 @cached
 def refit(payload: Mapping[str, Any], deadline: float) -> dict[str, Any]:
-    """The candidate on all rows, written as a package; alone on the machine, a network may use every core."""
-    os.environ["RIGHTFIT_THREADS"] = str(payload.get("threads", 1))
+    """The candidate on all rows, written as a package; alone, it may use as many cores as a probe finds free."""
+    os.environ["RIGHTFIT_THREADS"] = str(worth(int(payload.get("threads", 1))))
     at = staging.read(Path(payload["stage"]))
     candidate = revive(Candidate, payload["candidate"])
     seed = seed_of(payload["seed"], candidate.key, "all")

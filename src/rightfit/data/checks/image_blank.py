@@ -28,7 +28,7 @@ def run(data: Dataset, task: Task, schema: Schema, test: Dataset | None) -> Iter
     found = [shown[row] for row in blank]
     share = len(blank) / len(rows)
     of = ""
-    if data.y is not None and task.problem in ("binary", "multiclass"):
+    if data.y is not None and task.one_label:
         counts = np.bincount(data.y[blank], minlength=len(task.classes))
         of = f"; most of them ({counts.max()}) are of class {task.classes[int(counts.argmax())]}"
     yield Finding(code="blank_images", severity="warning",

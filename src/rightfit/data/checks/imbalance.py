@@ -11,7 +11,7 @@ from rightfit.records import Check, Dataset, Finding, Schema, Task
 
 def run(data: Dataset, task: Task, schema: Schema, test: Dataset | None) -> Iterator[Finding]:
     """A finding when the largest class has three times the rows of the smallest, a warning from ten times on."""
-    if task.problem not in ("binary", "multiclass"):
+    if not task.one_label:
         return
     counts = np.bincount(data.y, minlength=len(task.classes))
     least, most = int(counts.argmin()), int(counts.argmax())

@@ -27,6 +27,8 @@ def example(problem: Problem, n: int = 240, seed: int = 0, noise: bool = False) 
     code = np.array([f"c{i}" for i in rng.integers(0, 15, n)], dtype=object)
     signal = 2.0 * size + price / 100 + 2.0 * (town == "north")
     y, classes = _target(problem, signal, rng)
+    if problem == "ranking":
+        y = np.column_stack([y, np.arange(n) // 8]).astype(float)
     if noise:
         y = y[rng.permutation(n)]
         code = np.array([f"c{i}" for i in range(n)], dtype=object)
@@ -38,8 +40,11 @@ def example(problem: Problem, n: int = 240, seed: int = 0, noise: bool = False) 
         "note": pd.Series(rng.choice(["good value", "very bad", "ok"], n), dtype=object)})
     frame.loc[frame.index[::10], "town"] = None
     schema = Schema(columns=tuple(Column(name=name, kind=kind) for name, kind in KINDS.items()))
-    outputs = y.shape[1] if y.ndim == 2 else 1
-    task = Task(modality="tabular", problem=problem, target=tuple(f"y{i}" for i in range(outputs)), metric="",
+    levels = (0.1, 0.5, 0.9) if problem == "quantile" else ()
+    outputs = 1 if problem == "ranking" else len(levels) or (y.shape[1] if y.ndim == 2 else 1)
+    targets = outputs if y.ndim == 2 else 1
+    task = Task(modality="tabular", problem=problem, target=tuple(f"y{i}" for i in range(targets)), metric="",
+                quantiles=levels,
                 classes=classes, outputs=outputs, rows=n, features=len(KINDS))
     return Dataset(X=frame, y=y, schema=schema), task
 
@@ -51,6 +56,12 @@ def _target(problem: Problem, signal: Any, rng: Any) -> tuple[Any, tuple[str, ..
         return np.digitize(signal, [-0.5, 1.5]).astype(np.int64), ("low", "middle", "high")
     if problem == "multilabel":
         return np.column_stack([signal > 0, signal > 1.5]).astype(np.int8), ("some", "many")
+    if problem == "ordinal":
+        return np.digitize(signal, [-2.0, 0.5, 2.0]).astype(np.int64), ("1", "2", "3", "4")
+    if problem == "ranking":
+        return np.digitize(signal, [-2.0, 0.5, 2.0]).astype(float), ()
+    if problem == "count":
+        return rng.poisson(np.exp(0.4 * signal)).astype(float), ()
     return 3e5 + 1e4 * (signal + 0.1 * rng.normal(size=len(signal))), ()
 
 

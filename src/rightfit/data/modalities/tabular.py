@@ -53,7 +53,7 @@ def check_target(frame: Any, schema: Any, name: str, need: Need) -> None:
         raise DataError(f"the target must take at least two values; got target={name!r} with only {known.iloc[0]!r} "
                         f"in {len(known)} "
                         "rows.")
-    classifies = need.problem in ("binary", "multiclass") or (
+    classifies = need.problem in ("binary", "multiclass", "ordinal") or (
         need.problem is None and column.kind not in ("numeric", "datetime"))
     if classifies and distinct > CLASSES and need.delimiter is None:
         raise DataError(f"a target must have at most {CLASSES} classes; got target={name!r} with {distinct} "

@@ -13,7 +13,7 @@ from rightfit.records import Audit, Dataset, Task, Treatment
 
 def plan(audit: Audit, task: Task) -> Mapping[str, Any] | None:
     """Called for when the audit found a class imbalance."""
-    return {"power": 1.0} if task.problem in ("binary", "multiclass") and audit.of("class_imbalance") else None
+    return {"power": 1.0} if task.one_label and audit.of("class_imbalance") else None
 
 
 def apply(data: Dataset, params: Mapping[str, Any], seed: int) -> Dataset:

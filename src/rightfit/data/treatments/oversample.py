@@ -14,7 +14,7 @@ MOST_ROWS = 200_000
 
 def plan(audit: Audit, task: Task) -> Mapping[str, Any] | None:
     """Called for by a class imbalance in up to 200,000 rows: each class is raised to half of the largest."""
-    fits = task.problem in ("binary", "multiclass") and audit.rows <= MOST_ROWS
+    fits = task.one_label and audit.rows <= MOST_ROWS
     return {"share": 0.5} if fits and audit.of("class_imbalance") else None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rightfit.models.tabular._parts import THREADS, Core, Rows, quiet, subsample
+from rightfit.models.tabular._parts import Core, Rows, quiet, subsample, threads
 from rightfit.models.tabular._trees import ensemble
 from rightfit.records import Dimension, Task
 
@@ -32,7 +32,7 @@ def grow(kinds: tuple[Any, Any], rows: Rows, params: Mapping[str, Any]) -> Core:
         # Breiman's choices: the square root for classes, a third for values.
         features = "sqrt" if rows.classes else max(rows.X.shape[1] // 3, min(rows.X.shape[1], 3))
     settings = {"max_features": features, "min_samples_leaf": int(params["min_samples_leaf"]),
-                "max_depth": params["max_depth"], "random_state": rows.seed % 2**31, "n_jobs": THREADS}
+                "max_depth": params["max_depth"], "random_state": rows.seed % 2**31, "n_jobs": threads()}
     forest = kinds[0 if rows.classes else 1](n_estimators=1, warm_start=True, **settings)
     most, trees = int(params["n_estimators"]), 1
     while True:

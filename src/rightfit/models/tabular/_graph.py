@@ -12,6 +12,7 @@ from rightfit.records import frozen
 OPSET = 15  # the newest that every converter in use writes
 ML_OPSET = 3
 IR = 8
+LARGEST = 80.0  # exp of it is a float32
 
 
 @frozen
@@ -141,6 +142,55 @@ def join(heads: Sequence[Head], offset: Any, features: int) -> Any:
     opsets = [helper.make_opsetid(domain, version) for domain, version in domains.items()]
     model = _model(nodes, constants, features, k, TensorProto.DOUBLE, opsets)
     onnx.checker.check_model(model)
+    return model
+
+
+def exponent(model: Any) -> Any:
+    """exp of the only output, within what float32 holds."""
+    return _extended(model, lambda add, y: add("Exp", add("Clip", y, -LARGEST, LARGEST)))
+
+
+def rising(model: Any) -> Any:
+    """The outputs of a row sorted: quantiles that crossed are put in order (Chernozhukov et al. 2010)."""
+    width = model.graph.output[0].type.tensor_type.shape.dim[1].dim_value
+    return model if width < 2 else _extended(
+        model, lambda add, y: add("TopK", y, [width], outputs=2, axis=1, largest=0, sorted=1))
+
+
+def shares(model: Any) -> Any:
+    """The outputs of a row without what is negative, divided by their sum."""
+    def divided(add: Any, y: str) -> str:
+        kept = add("Max", y, 0.0)
+        return str(add("Div", kept, add("ReduceSum", kept, [1], keepdims=1)))
+
+    return _extended(model, divided)
+
+
+def _extended(model: Any, write: Any) -> Any:
+    """The model with `write(add, y)` of its output Y in place of it; numbers become constants of its kind."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    graph = model.graph
+    kind = graph.output[0].type.tensor_type.elem_type
+    wide = np.float64 if kind == TensorProto.DOUBLE else np.float32
+    for node in graph.node:
+        node.output[:] = ["before" if name == "Y" else name for name in node.output]
+        node.input[:] = ["before" if name == "Y" else name for name in node.input]
+
+    def add(operator: str, *inputs: Any, outputs: int = 1, **attributes: Any) -> str:
+        names = [f"end{len(graph.node)}_{i}" for i in range(outputs)]
+        known = []
+        for value in inputs:
+            if not isinstance(value, str):
+                array = np.asarray(value, np.int64 if isinstance(value, list) else wide)
+                value = f"number{len(graph.initializer)}"
+                graph.initializer.append(numpy_helper.from_array(array, value))
+            known.append(value)
+        graph.node.append(helper.make_node(operator, known, names, **attributes))
+        return names[0]
+
+    last = write(add, "before")
+    graph.node.append(helper.make_node("Identity", [last], ["Y"]))
     return model
 
 

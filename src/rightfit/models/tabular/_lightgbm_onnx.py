@@ -14,20 +14,21 @@ from rightfit.models.tabular._trees import floor32, regressor
 ZERO = np.float32(1e-35)  # LightGBM reads values up to this size as 0.0
 CATEGORICAL, DEFAULT_LEFT = 1, 2
 ZERO_IS_MISSING, NAN_IS_MISSING = 1, 2  # bits 2 and 3 of a decision type
-LINKS = {"regression": None, "binary": "Sigmoid", "multiclass": "Softmax"}
+LINKS = {"regression": None, "quantile": None, "lambdarank": None, "poisson": "Exp", "tweedie": "Exp",
+         "binary": "Sigmoid", "multiclass": "Softmax"}
 
 
 def from_text(text: str) -> Any:
     """`Booster.model_to_string()` as a model X (n, features) -> Y (n, k): probabilities of each class, or one value.
 
-    Objectives regression, binary and multiclass; numeric splits. Raises PackageError for models that need more.
+    Objectives of LINKS; numeric splits. Raises PackageError for models that need more.
     """
     from onnx import TensorProto, helper
 
     top, *trees = [_fields(block) for block in text.split("\nend of trees", 1)[0].split("\nTree=")]
     name, *options = top["objective"].split()
     known = name in LINKS and "sqrt" not in options
-    _must(known, "the objective", "regression, binary or multiclass", top["objective"])
+    _must(known, "the objective", ", ".join(LINKS), top["objective"])
     _must(name != "binary" or "sigmoid:1" in options, "the link", "sigmoid:1", top["objective"])
     _must("average_output" not in top, "trees", "added up", "average_output")
     _must(bool(trees), "trees", "at least one", len(trees))
@@ -41,6 +42,8 @@ def from_text(text: str) -> Any:
                   helper.make_node("Sigmoid", ["both"], ["Y"])]
     elif name == "multiclass":
         nodes.append(helper.make_node("Softmax", [scores], ["Y"], axis=1))
+    elif LINKS[name] == "Exp":
+        nodes.append(helper.make_node("Exp", [scores], ["Y"]))
     opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid("ai.onnx.ml", ML_OPSET)]
     return _model(nodes, [], features, 2 if name == "binary" else width, TensorProto.FLOAT, opsets)
 

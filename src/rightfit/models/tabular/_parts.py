@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import os
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -10,9 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from rightfit.records import Task, frozen
+from rightfit.records import Problem, Task, frozen
 
-THREADS = 1  # boosters with two threads on shared cores were measured 13 times slower than with one
+PROBLEMS: tuple[Problem, ...] = ("binary", "multiclass", "multilabel", "regression", "ordinal", "quantile", "count",
+                                 "ranking")  # what boosters have a loss for
 INNER_SHARE = 0.15
 PROBE_ROWS = 400
 INNER_ROWS = 100  # below this, an inner split is noise and the settings are used as they are
@@ -23,6 +26,8 @@ class Rows:
     """One learning problem with one output.
 
     X: float32 (n, f). y: int64 (n,) codes 0..classes-1, each present, or float64 (n,) standardised when `classes` is 0.
+    `loss` is squared (classes: log loss), or quantile at `level`, poisson, tweedie of variance `power` or rank within
+    `query` (n,), where y is left as it is. monotone: a sign per column of X, or empty.
     weight: float64 (n,) with mean 1, or None. inner: (train, valid) positions for early stopping, or None.
     categorical: positions of X that hold integer codes. deadline: time.monotonic seconds.
     """
@@ -35,6 +40,11 @@ class Rows:
     categorical: tuple[int, ...] = ()
     seed: int = 0
     deadline: float = float("inf")
+    loss: str = "squared"
+    level: float = 0.5
+    power: float = 1.0
+    query: Any = None
+    monotone: tuple[int, ...] = ()
 
     @property
     def late(self) -> bool:
@@ -44,8 +54,13 @@ class Rows:
     def take(self, rows: Any) -> Rows:
         """The rows at positions (m,), without an inner split."""
         weight = None if self.weight is None else self.weight[rows]
-        return Rows(X=self.X[rows], y=self.y[rows], classes=self.classes, weight=weight, inner=None,
-                    categorical=self.categorical, seed=self.seed, deadline=self.deadline)
+        query = None if self.query is None else self.query[rows]
+        return dataclasses.replace(self, X=self.X[rows], y=self.y[rows], weight=weight, query=query, inner=None)
+
+    def by_query(self) -> tuple[Rows, Any]:
+        """The rows with those of one query together, as rankers want them, and the number of each (queries,)."""
+        order = np.argsort(self.query, kind="stable")
+        return self.take(order), np.unique(self.query, return_counts=True)[1]
 
 
 @frozen
@@ -61,6 +76,11 @@ class Core:
 
 
 Learn = Callable[[Rows, Mapping[str, Any]], Core]
+
+
+def threads() -> int:
+    """How many threads a fit may use: one beside other trials, what `rightfit.resources.threads` found when alone."""
+    return max(1, int(os.environ.get("RIGHTFIT_THREADS", "1")))
 
 
 def inner_split(rows: Rows, groups: Any, stamps: Any) -> tuple[Any, Any] | None:
@@ -129,6 +149,8 @@ def affordable(rows: Rows, fit: Callable[[Rows], Any], most: int, power: float) 
 
 def trees_per_round(task: Task) -> int:
     """How many trees, or one-against-rest fits, one round costs."""
+    if task.problem == "ordinal":
+        return len(task.classes) - 1
     return len(task.classes) if len(task.classes) > 2 else max(task.outputs, 1)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,9 +12,36 @@ import numpy as np
 
 from rightfit.data.encode import OPTIONS, Encoder
 from rightfit.errors import UsageError
-from rightfit.models.tabular._graph import Head, join
+from rightfit.metrics.counts import power_of
+from rightfit.models.tabular._graph import Head, join, rising, shares
 from rightfit.models.tabular._parts import Learn, Rows, inner_split
-from rightfit.records import Dataset, Task
+from rightfit.records import Dataset, Task, frozen
+
+
+@frozen
+class Goal:
+    """What one core learns: y (n,), the column it enters (None: one column per class), and further fields of `Rows`."""
+
+    y: Any
+    column: int | None
+    more: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+def _goals(task: Task, y: Any) -> list[Goal]:
+    """One core per label, output or level; of k ordered classes k - 1, each of being above (Frank and Hall 2001)."""
+    if task.problem == "ordinal":
+        return [Goal(y=(y >= place).astype(np.int64), column=place) for place in range(1, len(task.classes))]
+    if task.problem == "quantile":
+        return [Goal(y=y, column=at, more={"loss": "quantile", "level": level})
+                for at, level in enumerate(task.quantiles)]
+    if task.problem == "ranking":
+        return [Goal(y=y[:, 0], column=0, more={"loss": "rank", "query": y[:, 1].astype(np.int64)})]
+    if task.problem == "count":
+        power = power_of(task.metric)
+        return [Goal(y=y, column=0, more={"loss": "poisson" if power == 1 else "tweedie", "power": min(power, 1.99)})]
+    if y.ndim == 1:
+        return [Goal(y=y, column=None if task.classifies else 0)]
+    return [Goal(y=y[:, at], column=at) for at in range(y.shape[1])]
 
 
 class TabularModel:
@@ -42,22 +70,22 @@ class TabularModel:
             raise UsageError(f"training rows must be labelled; got rows={len(data)}, labelled={data.y is not None}.")
         self.encoder, matrix = Encoder.fit(data.X, data.y, data.schema, self.task, self.options, seed)
         y = np.asarray(data.y)
-        self.flat = y.ndim == 1 and not self.task.classifies
-        columns = y[:, None] if y.ndim == 1 else y
-        single = self.task.classifies and y.ndim == 1
-        width = len(self.task.classes) if single else columns.shape[1]
+        goals = _goals(self.task, y)
+        width = len(self.task.classes) if self.task.one_label else len(goals)
+        self.flat = (width == 1 and y.ndim == 1) or self.task.problem == "ranking"
         self.heads, self.offset = [], np.zeros(width)
-        for at in range(columns.shape[1]):
-            left = columns.shape[1] - at
+        if self.task.problem == "ordinal":
+            self.offset[0] = 1.0
+        for at, goal in enumerate(goals):
+            left = len(goals) - at
             until = deadline if left == 1 else time.monotonic() + max(deadline - time.monotonic(), 0.0) / left
-            where = None if single else at
-            self._head(data, matrix, columns[:, at], where, seed, until)
+            self._head(data, matrix, goal, seed, until)
         self.learned = _together([head.core.learned for head in self.heads])
         return self
 
-    def _head(self, data: Dataset, matrix: Any, y: Any, column: int | None, seed: int, deadline: float) -> None:
-        """Learn one output and enter it: `column` None is a class code, else a label or value of that column."""
-        width = len(self.offset)
+    def _head(self, data: Dataset, matrix: Any, goal: Goal, seed: int, deadline: float) -> None:
+        """Learn one goal and enter it."""
+        width, y, column = len(self.offset), goal.y, goal.column
         if self.task.classifies:
             codes, y = np.unique(y.astype(np.int64), return_inverse=True)
             classes = len(codes)
@@ -66,11 +94,15 @@ class TabularModel:
                 back[np.arange(classes), codes] = 1.0
             else:
                 back[:, column] = codes
+            if column and self.task.problem == "ordinal":
+                back[:, column - 1] -= codes
         else:
             y = y.astype(np.float64)
             mean, scale = float(np.mean(y)), float(np.std(y))
             usable = scale > 1e-12 * max(1.0, abs(mean))
             classes = 0 if usable else 1
+            if usable and goal.more.get("loss", "quantile") != "quantile":
+                mean, scale = 0.0, 1.0
             back = np.zeros((1, width))
             back[0, column] = scale if usable else mean
             if usable:
@@ -84,11 +116,18 @@ class TabularModel:
             weight = weight / max(float(weight.mean()), 1e-300)
         assert self.encoder is not None
         rows = Rows(X=matrix, y=y, classes=classes, weight=weight, categorical=self.encoder.categorical, seed=seed,
-                    deadline=deadline)
-        inner = inner_split(rows, data.groups, data.time) if self.params.get("early_stopping") else None
-        rows = Rows(X=matrix, y=y, classes=classes, weight=weight, inner=inner, categorical=self.encoder.categorical,
-                    seed=seed, deadline=deadline)
+                    deadline=deadline, monotone=self._signs(), **goal.more)
+        groups = rows.query if data.groups is None else data.groups
+        inner = inner_split(rows, groups, data.time) if self.params.get("early_stopping") else None
+        rows = dataclasses.replace(rows, inner=inner)
         self.heads.append(Head(core=self.learn(rows, self.params), matrix=back))
+
+    def _signs(self) -> tuple[int, ...]:
+        """The monotone sign of each encoded column: of the values themselves, not of whether they are missing."""
+        if not self.task.monotone or self.encoder is None:
+            return ()
+        named = zip(self.encoder.names, self.encoder.sources, strict=True)
+        return tuple(self.task.monotone.get(source, 0) if name == source else 0 for name, source in named)
 
     def predict(self, X: Any) -> Any:
         """(n, k) probabilities in the order of task.classes; values (n,), or (n, k) when y had columns."""
@@ -104,6 +143,11 @@ class TabularModel:
             return out
         for head in self.heads:
             out += np.asarray(head.core.predict(matrix), dtype=np.float64) @ head.matrix
+        if self.task.problem == "quantile":
+            out.sort(axis=1)
+        elif self.task.problem == "ordinal":
+            out = np.maximum(out, 0.0)
+            out /= out.sum(axis=1, keepdims=True)
         return out
 
     def save(self, folder: Any) -> dict[str, Any]:
@@ -116,6 +160,8 @@ class TabularModel:
         home = Path(folder)
         (home / "encoder.json").write_text(self.encoder.to_json(), encoding="utf-8")
         model = join(self.heads, self.offset, self.encoder.width)
+        ending = {"quantile": rising, "ordinal": shares}.get(self.task.problem)
+        model = ending(model) if ending else model
         (home / "model.onnx").write_bytes(model.SerializeToString())
         return {"runtime": "tabular", "encoder": "encoder.json", "outputs": len(self.offset),
                 "cores": [{"format": "onnx", "file": "model.onnx"}]}

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from rightfit.models.tabular._graph import Graph
-from rightfit.models.tabular._parts import Core, Rows
+from rightfit.models.tabular._parts import PROBLEMS, Core, Rows
 from rightfit.models.tabular._pipeline import TabularModel
 from rightfit.records import Dimension, Facts, Family, Task
 
@@ -20,7 +20,9 @@ def learn(rows: Rows, params: Mapping[str, Any]) -> Core:
     if rows.classes:
         values = np.bincount(rows.y, weights=rows.weight, minlength=rows.classes).astype(np.float64)
         values = values / values.sum()
-    elif params["center"] == "median":
+    elif rows.loss == "quantile":
+        values = np.array([np.quantile(rows.y, rows.level)])
+    elif params["center"] == "median" and rows.loss == "squared":
         values = np.array([np.median(rows.y)])
     else:
         values = np.array([np.average(rows.y, weights=rows.weight)])
@@ -37,11 +39,12 @@ def learn(rows: Rows, params: Mapping[str, Any]) -> Core:
 
 def build(params: Mapping[str, Any], task: Task) -> TabularModel:
     """An unfitted baseline."""
-    return TabularModel(task, {**DEFAULTS, **params}, learn, {"categorical": "ordinal", "tokens": 0})
+    plain = {"categorical": "ordinal", "tokens": 0, "text_scores": False}
+    return TabularModel(task, {**DEFAULTS, **params}, learn, plain)
 
 
 SPEC = Family(
-    name="baseline", modality="tabular", problems=("binary", "multiclass", "multilabel", "regression"), build=build,
+    name="baseline", modality="tabular", problems=PROBLEMS, build=build,
     facts=Facts(year=1993,
                 paper="after Holte, Very simple classification rules perform well on most commonly used datasets",
                 licence="Apache-2.0", framework="numpy",

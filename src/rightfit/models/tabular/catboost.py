@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from rightfit.models.tabular._graph import tidy
-from rightfit.models.tabular._parts import THREADS, Core, Rows, quiet, trees_per_round
+from rightfit.models.tabular._graph import exponent, tidy
+from rightfit.models.tabular._parts import PROBLEMS, Core, Rows, quiet, threads, trees_per_round
 from rightfit.models.tabular._pipeline import TabularModel
 from rightfit.records import Dimension, Facts, Family, Task
 
@@ -36,25 +36,39 @@ def _settings(rows: Rows, params: Mapping[str, Any], trees: int) -> dict[str, An
         "iterations": trees, "learning_rate": params["learning_rate"], "depth": int(params["depth"]),
         "l2_leaf_reg": params["l2"], "random_strength": params["random_strength"], "rsm": params["colsample"],
         "bootstrap_type": "Bayesian", "bagging_temperature": params["bagging_temperature"],
-        "min_data_in_leaf": int(params["min_child_samples"]), "loss_function": _loss(rows.classes),
-        "random_seed": rows.seed % 2**31, "thread_count": THREADS, "allow_writing_files": False,
-        "logging_level": "Silent",
+        "min_data_in_leaf": int(params["min_child_samples"]), "loss_function": _loss(rows),
+        "random_seed": rows.seed % 2**31, "thread_count": threads(), "allow_writing_files": False,
+        "logging_level": "Silent", **({"monotone_constraints": list(rows.monotone)} if any(rows.monotone) else {}),
     }
 
 
-def _loss(classes: int) -> str:
-    return {0: "RMSE", 2: "Logloss"}.get(classes, "MultiClass")
+def _loss(rows: Rows) -> str:
+    if rows.classes:
+        return "Logloss" if rows.classes == 2 else "MultiClass"
+    return {"quantile": f"Quantile:alpha={rows.level}", "poisson": "Poisson", "rank": "YetiRank",
+            "tweedie": f"Tweedie:variance_power={rows.power}"}.get(rows.loss, "RMSE")
+
+
+def _pool(rows: Rows) -> Any:
+    from catboost import Pool
+
+    if rows.query is None:
+        return Pool(rows.X, rows.y, weight=rows.weight)
+    rows, sizes = rows.by_query()
+    weight = None if rows.weight is None else np.repeat(
+        np.add.reduceat(rows.weight, np.cumsum(sizes) - sizes) / sizes, sizes)
+    return Pool(rows.X, rows.y, group_weight=weight, group_id=rows.query)
 
 
 def _learn(rows: Rows, params: Mapping[str, Any]) -> Core:
-    from catboost import CatBoost, Pool
+    from catboost import CatBoost
 
     trees = int(params["n_estimators"])
     train, valid = rows, None
     extra: dict[str, Any] = {}
     if rows.inner is not None:
         train, inner = rows.take(rows.inner[0]), rows.take(rows.inner[1])
-        valid = Pool(inner.X, inner.y, weight=inner.weight)
+        valid = _pool(inner)
         extra = {"early_stopping_rounds": int(params["patience"]), "use_best_model": True}
     elif params["early_stopping"]:
         trees = min(trees, FEW_ROWS_TREES)
@@ -62,14 +76,16 @@ def _learn(rows: Rows, params: Mapping[str, Any]) -> Core:
         return _share(train)
     model = CatBoost(_settings(train, params, trees))
     with quiet():
-        model.fit(Pool(train.X, train.y, weight=train.weight), eval_set=valid, callbacks=[_Deadline(rows.deadline)],
+        model.fit(_pool(train), eval_set=valid, callbacks=[_Deadline(rows.deadline)],
                   **extra)
-    kind = "Probability" if rows.classes else "RawFormulaVal"
+    logs = not rows.classes and rows.loss in ("poisson", "tweedie")
+    kind = "Probability" if rows.classes else "Exponent" if logs else "RawFormulaVal"
 
     def predict(X: Any) -> Any:
-        return model.predict(X, prediction_type=kind, thread_count=THREADS).reshape(len(X), -1)
+        return model.predict(X, prediction_type=kind, thread_count=1).reshape(len(X), -1)
 
-    return Core(predict=predict, onnx=lambda: _onnx(model), learned={"n_estimators": int(model.tree_count_)})
+    return Core(predict=predict, onnx=lambda: exponent(_onnx(model)) if logs else _onnx(model),
+                learned={"n_estimators": int(model.tree_count_)})
 
 
 def _constant(X: Any) -> bool:
@@ -101,7 +117,7 @@ def build(params: Mapping[str, Any], task: Task) -> TabularModel:
 
 
 SPEC = Family(
-    name="catboost", modality="tabular", problems=("binary", "multiclass", "multilabel", "regression"), build=build,
+    name="catboost", modality="tabular", problems=PROBLEMS, build=build,
     facts=Facts(year=2018,
                 paper="Prokhorenkova et al., CatBoost: unbiased boosting with categorical features, NeurIPS 2018",
                 licence="Apache-2.0", framework="catboost",
@@ -118,6 +134,6 @@ SPEC = Family(
               {"categorical": "target", "colsample": 0.7}),
     regularisers=("l2", "depth", "random_strength", "bagging_temperature", "colsample", "min_child_samples",
                   "early_stopping"),
-    handles=frozenset({"missing", "categorical", "text", "weights", "nonlinear", "noise"}),
+    handles=frozenset({"missing", "categorical", "text", "weights", "nonlinear", "noise", "monotone"}),
     seconds=lambda task: 1.5 + 2e-5 * task.rows * max(task.features, 1) * trees_per_round(task),
     requires=("catboost", "onnx"), smoke={"n_estimators": 60, "learning_rate": 0.2, "depth": 4}, rank=1)

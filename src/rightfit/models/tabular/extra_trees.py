@@ -23,7 +23,9 @@ def build(params: Mapping[str, Any], task: Task) -> TabularModel:
 
 
 SPEC = Family(
-    name="extra_trees", modality="tabular", problems=("binary", "multiclass", "multilabel", "regression"), build=build,
+    name="extra_trees", modality="tabular",
+    problems=("binary", "multiclass", "multilabel", "regression", "ordinal", "count", "ranking"),
+    build=build,
     facts=Facts(year=2006, paper="Geurts, Ernst & Wehenkel, Extremely randomized trees, Machine Learning 63",
                 licence="BSD-3-Clause", framework="scikit-learn",
                 good_at="smooth numeric relations, noise; faster to train than a random forest",

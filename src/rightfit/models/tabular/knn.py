@@ -69,7 +69,9 @@ def build(params: Mapping[str, Any], task: Task) -> TabularModel:
 
 
 SPEC = Family(
-    name="knn", modality="tabular", problems=("binary", "multiclass", "multilabel", "regression"), build=build,
+    name="knn", modality="tabular",
+    problems=("binary", "multiclass", "multilabel", "regression", "ordinal"),
+    build=build,
     facts=Facts(year=1967, paper="Cover & Hart, Nearest neighbor pattern classification", licence="Apache-2.0",
                 framework="numpy", good_at="few columns with odd boundaries; nothing to train",
                 bad_at=f"many columns; keeps its rows (at most {MOST_ROWS}), so large and slow to predict"),

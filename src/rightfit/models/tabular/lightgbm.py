@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from rightfit.models.tabular._lightgbm_onnx import from_text
-from rightfit.models.tabular._parts import THREADS, Core, Rows, quiet, trees_per_round, two_columns
+from rightfit.models.tabular._parts import PROBLEMS, Core, Rows, quiet, threads, trees_per_round, two_columns
 from rightfit.models.tabular._pipeline import TabularModel
 from rightfit.records import Dimension, Facts, Family, Task
 
@@ -18,19 +18,27 @@ DEFAULTS: Mapping[str, Any] = {
 }
 ENCODER: Mapping[str, Any] = {"categorical": "auto", "token_weight": "binary"}
 FEW_ROWS_TREES = 200
+LOSSES = {"squared": ("regression", "l2"), "quantile": ("quantile", "quantile"), "poisson": ("poisson", "poisson"),
+          "tweedie": ("tweedie", "tweedie"), "rank": ("lambdarank", "ndcg")}  # objective, metric
 
 
 def _settings(rows: Rows, params: Mapping[str, Any]) -> dict[str, Any]:
-    objective = {0: "regression", 2: "binary"}.get(rows.classes, "multiclass")
+    objective = LOSSES[rows.loss] if not rows.classes else \
+        ("binary", "binary_logloss") if rows.classes == 2 else ("multiclass", "multi_logloss")
     settings = {
-        "objective": objective, "metric": {0: "l2", 2: "binary_logloss"}.get(rows.classes, "multi_logloss"),
+        "objective": objective[0], "metric": objective[1],
         "learning_rate": params["learning_rate"], "num_leaves": params["num_leaves"], "max_depth": params["max_depth"],
         "min_data_in_leaf": min(params["min_child_samples"], max(len(rows.y) // 10, 1)),
         "bagging_fraction": params["subsample"], "bagging_freq": 1, "feature_fraction": params["colsample"],
-        "lambda_l1": params["l1"], "lambda_l2": params["l2"], "num_threads": THREADS, "seed": rows.seed % 2**31,
+        "lambda_l1": params["l1"], "lambda_l2": params["l2"], "num_threads": threads(), "seed": rows.seed % 2**31,
         "deterministic": True, "force_row_wise": True, "verbosity": -1,
     }
-    return settings | ({"num_class": rows.classes} if rows.classes > 2 else {})
+    own: dict[str, dict[str, Any]] = {"quantile": {"alpha": rows.level}, "rank": {"eval_at": [10]},
+                                      "tweedie": {"tweedie_variance_power": rows.power}}
+    further = own.get(rows.loss, {})
+    if any(rows.monotone):
+        further |= {"monotone_constraints": list(rows.monotone)}
+    return settings | further | ({"num_class": rows.classes} if rows.classes > 2 else {})
 
 
 def _stopper(deadline: float, patience: int) -> Callable[[Any], None]:
@@ -41,8 +49,9 @@ def _stopper(deadline: float, patience: int) -> Callable[[Any], None]:
 
     def stop(env: Any) -> None:
         found = env.evaluation_result_list
-        if found and found[0][2] < best["value"]:
-            best.update(value=found[0][2], at=env.iteration)
+        value = (-found[0][2] if found[0][3] else found[0][2]) if found else 0.0
+        if found and value < best["value"]:
+            best.update(value=value, at=env.iteration)
         at = int(best["at"]) if found else env.iteration
         if time.monotonic() >= deadline or env.iteration - at >= patience or env.iteration + 1 == env.end_iteration:
             raise EarlyStopException(at, found or [])
@@ -59,17 +68,24 @@ def _learn(rows: Rows, params: Mapping[str, Any]) -> Core:
         train, valid = rows.take(rows.inner[0]), rows.take(rows.inner[1])
     elif params["early_stopping"]:
         trees = min(trees, FEW_ROWS_TREES)
+
+    def grouped(part: Rows, **more: Any) -> Any:
+        sizes = None
+        if part.query is not None:
+            part, sizes = part.by_query()
+        return lightgbm.Dataset(part.X, part.y, weight=part.weight, group=sizes, **more)
+
     with quiet():
-        data = lightgbm.Dataset(train.X, train.y, weight=train.weight, params={"verbosity": -1, "num_threads": THREADS})
+        data = grouped(train, params={"verbosity": -1, "num_threads": threads()})
         if rows.inner is not None:
-            sets = [lightgbm.Dataset(valid.X, valid.y, weight=valid.weight, reference=data)]
+            sets = [grouped(valid, reference=data)]
         booster = lightgbm.train(_settings(train, params), data, trees, valid_sets=sets,
                                  valid_names=["inner"][:len(sets)],
                                  callbacks=[_stopper(rows.deadline, int(params["patience"]))])
     best = int(booster.best_iteration)
 
     def predict(X: Any) -> Any:
-        out: Any = booster.predict(X, num_iteration=best, num_threads=THREADS)
+        out: Any = booster.predict(X, num_iteration=best, num_threads=1)
         return two_columns(out) if rows.classes == 2 else out.reshape(len(X), -1)
 
     def onnx() -> Any:
@@ -84,7 +100,7 @@ def build(params: Mapping[str, Any], task: Task) -> TabularModel:
 
 
 SPEC = Family(
-    name="lightgbm", modality="tabular", problems=("binary", "multiclass", "multilabel", "regression"), build=build,
+    name="lightgbm", modality="tabular", problems=PROBLEMS, build=build,
     facts=Facts(year=2017,
                 paper="Ke et al., LightGBM: A Highly Efficient Gradient Boosting Decision Tree, NeurIPS 2017",
                 licence="MIT", framework="lightgbm",
@@ -102,6 +118,6 @@ SPEC = Family(
               {"learning_rate": 0.03, "num_leaves": 7, "min_child_samples": 40, "l2": 10.0},
               {"categorical": "ordinal", "colsample": 0.6, "l1": 0.5}),
     regularisers=("l1", "l2", "min_child_samples", "num_leaves", "subsample", "colsample", "early_stopping"),
-    handles=frozenset({"missing", "categorical", "text", "weights", "nonlinear", "wide"}),
+    handles=frozenset({"missing", "categorical", "text", "weights", "nonlinear", "wide", "monotone"}),
     seconds=lambda task: 0.3 + 5e-6 * task.rows * max(task.features, 1) * trees_per_round(task),
     requires=("lightgbm", "onnx"), smoke={"n_estimators": 60, "learning_rate": 0.2, "num_leaves": 15}, rank=2)

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from rightfit.models.tabular._graph import Graph
-from rightfit.models.tabular._parts import Core, Rows, quiet, subsample
+from rightfit.models.tabular._graph import LARGEST, Graph, exponent
+from rightfit.models.tabular._parts import PROBLEMS, Core, Rows, affordable, quiet, subsample
 from rightfit.models.tabular._pipeline import TabularModel
 from rightfit.records import Dimension, Facts, Family, Task
 
@@ -18,6 +18,7 @@ ENCODER: Mapping[str, Any] = {"impute": "median", "indicator": True, "cyclic": T
 STEP = 50
 MOST_STEPS = 20
 SAGA_ROWS = 50_000
+QUANTILE_ROWS = 5000  # a linear program over rows
 
 
 def _ratio(params: Mapping[str, Any]) -> float:
@@ -42,7 +43,30 @@ def _classifier(rows: Rows, params: Mapping[str, Any]) -> Any:
     return model
 
 
+def _further(rows: Rows, params: Mapping[str, Any]) -> Any:
+    """Quantiles by linear programming (Koenker and Bassett 1978), counts and amounts by a log link."""
+    from sklearn.linear_model import TweedieRegressor
+
+    strength = max(params["strength"] / len(rows.y), 1e-8)
+    if rows.loss == "quantile":
+        rows = affordable(rows, lambda some: _quantile(some, strength), QUANTILE_ROWS, 2.0)
+        return _quantile(rows, strength)
+    model = TweedieRegressor(power=rows.power, link="log", alpha=strength, max_iter=1000)
+    with quiet():
+        return model.fit(rows.X.astype(np.float64), rows.y, sample_weight=rows.weight)
+
+
+def _quantile(rows: Rows, strength: float) -> Any:
+    from sklearn.linear_model import QuantileRegressor
+
+    with quiet():
+        return QuantileRegressor(quantile=rows.level, alpha=strength, solver="highs").fit(
+            rows.X.astype(np.float64), rows.y, sample_weight=rows.weight)
+
+
 def _regressor(rows: Rows, params: Mapping[str, Any]) -> Any:
+    if rows.loss in ("quantile", "poisson", "tweedie"):
+        return _further(rows, params)
     from sklearn.linear_model import ElasticNet, Ridge
 
     ratio, X = _ratio(params), rows.X.astype(np.float64)
@@ -59,6 +83,7 @@ def _learn(rows: Rows, params: Mapping[str, Any]) -> Core:
     if rows.late:
         rows = subsample(rows, 1000)
     model = _classifier(rows, params) if rows.classes else _regressor(rows, params)
+    logs = rows.loss in ("poisson", "tweedie")
     weights = np.atleast_2d(np.asarray(model.coef_, dtype=np.float64)).T
     bias = np.atleast_1d(np.asarray(model.intercept_, dtype=np.float64))
     if rows.classes == 2:
@@ -67,10 +92,13 @@ def _learn(rows: Rows, params: Mapping[str, Any]) -> Core:
     def onnx() -> Any:
         graph = Graph(rows.X.shape[1])
         score = graph("Add", graph("MatMul", graph.x, graph.constant(weights)), graph.constant(bias[None, :]))
-        return graph.model(graph("Softmax", score, axis=1) if rows.classes else score, weights.shape[1])
+        model = graph.model(graph("Softmax", score, axis=1) if rows.classes else score, weights.shape[1])
+        return exponent(model) if logs else model
 
     def predict(X: Any) -> Any:
         wide = X.astype(np.float64)
+        if logs:
+            return np.exp(np.clip(wide @ weights + bias, -LARGEST, LARGEST))
         return model.predict_proba(wide) if rows.classes else model.predict(wide)[:, None]
 
     return Core(predict=predict, onnx=onnx, learned={})
@@ -82,7 +110,7 @@ def build(params: Mapping[str, Any], task: Task) -> TabularModel:
 
 
 SPEC = Family(
-    name="linear", modality="tabular", problems=("binary", "multiclass", "multilabel", "regression"), build=build,
+    name="linear", modality="tabular", problems=PROBLEMS, build=build,
     facts=Facts(year=1970,
                 paper="Hoerl & Kennard 1970 (ridge); Tibshirani 1996 (lasso); Zou & Hastie 2005 (elastic net)",
                 licence="BSD-3-Clause", framework="scikit-learn",

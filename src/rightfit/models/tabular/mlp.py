@@ -11,7 +11,7 @@ import numpy as np
 
 from rightfit.models._nn.adamw import AdamW
 from rightfit.models.tabular._graph import Graph
-from rightfit.models.tabular._parts import THREADS, Core, Rows, trees_per_round
+from rightfit.models.tabular._parts import Core, Rows, threads, trees_per_round
 from rightfit.models.tabular._pipeline import TabularModel
 from rightfit.records import Dimension, Facts, Family, Task
 
@@ -126,13 +126,13 @@ def _learn(rows: Rows, params: Mapping[str, Any]) -> Core:
 
     features = rows.X.shape[1]
     sizes = [features, *[int(params["width"])] * int(params["layers"]), max(rows.classes, 1)]
-    threads = torch.get_num_threads()
-    torch.set_num_threads(THREADS)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads())
     try:
         net = _Net(sizes, float(params["dropout"]), rows.seed % 2**31)
         epochs = _train(rows, params, net)
     finally:
-        torch.set_num_threads(threads)
+        torch.set_num_threads(before)
 
     def predict(X: Any) -> Any:
         with torch.no_grad():
@@ -157,7 +157,9 @@ def build(params: Mapping[str, Any], task: Task) -> TabularModel:
 
 
 SPEC = Family(
-    name="mlp", modality="tabular", problems=("binary", "multiclass", "multilabel", "regression"), build=build,
+    name="mlp", modality="tabular",
+    problems=("binary", "multiclass", "multilabel", "regression", "ordinal"),
+    build=build,
     facts=Facts(year=1986, paper="Rumelhart, Hinton & Williams; as a strong tabular baseline: Gorishniy et al. 2021, "
                                  "Revisiting Deep Learning Models for Tabular Data; dropout: Srivastava et al. 2014",
                 licence="BSD-3-Clause", framework="torch",

@@ -47,7 +47,9 @@ def build(params: Mapping[str, Any], task: Task) -> TabularModel:
 
 
 SPEC = Family(
-    name="naive_bayes", modality="tabular", problems=("binary", "multiclass", "multilabel"), build=build,
+    name="naive_bayes", modality="tabular",
+    problems=("binary", "multiclass", "multilabel", "ordinal"),
+    build=build,
     facts=Facts(year=1961, paper="Maron, Automatic Indexing: An Experimental Inquiry, JACM 8 (naive Bayes)",
                 licence="BSD-3-Clause", framework="scikit-learn",
                 good_at="very few rows, instant fits",

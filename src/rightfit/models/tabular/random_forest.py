@@ -24,7 +24,8 @@ def build(params: Mapping[str, Any], task: Task) -> TabularModel:
 
 SPEC = Family(
     name="random_forest", modality="tabular",
-    problems=("binary", "multiclass", "multilabel", "regression"), build=build,
+    problems=("binary", "multiclass", "multilabel", "regression", "ordinal", "count", "ranking"),
+    build=build,
     facts=Facts(year=2001, paper="Breiman, Random Forests, Machine Learning 45", licence="BSD-3-Clause",
                 framework="scikit-learn", good_at="works untuned, robust to outliers and label noise",
                 bad_at="large on disk; slower to predict than boosters; extrapolation"),

@@ -60,7 +60,9 @@ def build(params: Mapping[str, Any], task: Task) -> TabularModel:
 
 
 SPEC = Family(
-    name="svm_linear", modality="tabular", problems=("binary", "multiclass", "multilabel", "regression"), build=build,
+    name="svm_linear", modality="tabular",
+    problems=("binary", "multiclass", "multilabel", "regression", "ordinal"),
+    build=build,
     facts=Facts(year=1995, paper="Cortes & Vapnik, Support-vector networks; Fan et al. 2008, LIBLINEAR",
                 licence="BSD-3-Clause", framework="scikit-learn", good_at="many columns, few rows, texts",
                 bad_at=f"interactions and curves; learns from at most {MOST_ROWS} rows"),

@@ -90,7 +90,9 @@ def build(params: Mapping[str, Any], task: Task) -> TabularModel:
 
 
 SPEC = Family(
-    name="svm_rbf", modality="tabular", problems=("binary", "multiclass", "multilabel", "regression"), build=build,
+    name="svm_rbf", modality="tabular",
+    problems=("binary", "multiclass", "multilabel", "regression", "ordinal"),
+    build=build,
     facts=Facts(year=1992, paper="Boser, Guyon & Vapnik, A training algorithm for optimal margin classifiers; "
                                  "Platt 1999 (probabilities)", licence="BSD-3-Clause", framework="scikit-learn",
                 good_at="smooth boundaries on a few hundred to a few thousand numeric rows",

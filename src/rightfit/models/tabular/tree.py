@@ -34,7 +34,9 @@ def build(params: Mapping[str, Any], task: Task) -> TabularModel:
 
 
 SPEC = Family(
-    name="tree", modality="tabular", problems=("binary", "multiclass", "multilabel", "regression"), build=build,
+    name="tree", modality="tabular",
+    problems=("binary", "multiclass", "multilabel", "regression", "ordinal", "count", "ranking"),
+    build=build,
     facts=Facts(year=1984, paper="Breiman et al., Classification and Regression Trees", licence="BSD-3-Clause",
                 framework="scikit-learn", good_at="rules that a person can read, microsecond predictions",
                 bad_at="smooth relations; small changes of the data change the tree"),

@@ -6,8 +6,10 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from rightfit.models.tabular._graph import tidy
-from rightfit.models.tabular._parts import THREADS, Core, Rows, quiet, trees_per_round, two_columns
+from rightfit.models.tabular._parts import PROBLEMS, Core, Rows, quiet, trees_per_round, two_columns
 from rightfit.models.tabular._pipeline import TabularModel
 from rightfit.records import Dimension, Facts, Family, Task
 
@@ -18,23 +20,34 @@ DEFAULTS: Mapping[str, Any] = {
 }
 ENCODER: Mapping[str, Any] = {"categorical": "auto", "token_weight": "binary"}
 FEW_ROWS_TREES = 200
+LOSSES = {"squared": ("reg:squarederror", "rmse"), "quantile": ("reg:quantileerror", "quantile"),
+          "poisson": ("count:poisson", "poisson-nloglik"), "tweedie": ("reg:tweedie", "tweedie-nloglik@{:g}"),
+          "rank": ("rank:ndcg", "ndcg@10-")}  # objective, metric
 
 
 def _settings(rows: Rows, params: Mapping[str, Any]) -> dict[str, Any]:
-    objective = {0: "reg:squarederror", 2: "binary:logistic"}.get(rows.classes, "multi:softprob")
+    objective = LOSSES[rows.loss] if not rows.classes else \
+        ("binary:logistic", "logloss") if rows.classes == 2 else ("multi:softprob", "mlogloss")
     settings = {
-        "objective": objective, "eval_metric": {0: "rmse", 2: "logloss"}.get(rows.classes, "mlogloss"),
+        "objective": objective[0], "eval_metric": objective[1].format(rows.power),
         "tree_method": "hist", "learning_rate": params["learning_rate"], "max_depth": int(params["max_depth"]),
         "min_child_weight": params["min_child_weight"], "subsample": params["subsample"],
         "colsample_bytree": params["colsample"], "alpha": params["l1"], "lambda": params["l2"],
-        "gamma": params["gamma"], "nthread": THREADS, "seed": rows.seed % 2**31, "verbosity": 0,
+        "gamma": params["gamma"], "seed": rows.seed % 2**31, "verbosity": 0,
+        "nthread": 1,  # sums over several threads differ in their last bits, and then trees do
         # A fixed start keeps the exported graph equal to the booster; the first trees make up for it.
-        "base_score": 0.5 if rows.classes else 0.0,
+        "base_score": 0.5 if rows.classes else 1.0 if rows.loss in ("poisson", "tweedie") else 0.0,
     }
-    return settings | ({"num_class": rows.classes} if rows.classes > 2 else {})
+    own: dict[str, dict[str, Any]] = {"quantile": {"quantile_alpha": rows.level},
+                                      "tweedie": {"tweedie_variance_power": rows.power},
+                                      "rank": {"lambdarank_pair_method": "topk"}}
+    further = own.get(rows.loss, {})
+    if any(rows.monotone):
+        further |= {"monotone_constraints": tuple(rows.monotone)}
+    return settings | further | ({"num_class": rows.classes} if rows.classes > 2 else {})
 
 
-def _stopper(deadline: float, patience: int) -> Any:
+def _stopper(deadline: float, patience: int, rises: bool) -> Any:
     from xgboost.callback import TrainingCallback
 
     class Stopper(TrainingCallback):
@@ -45,8 +58,9 @@ def _stopper(deadline: float, patience: int) -> Any:
         def after_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:
             if evals_log:
                 (values,) = evals_log["inner"].values()
-                if values[-1] < self.value:
-                    self.value, self.best = values[-1], epoch
+                value = -values[-1] if rises else values[-1]
+                if value < self.value:
+                    self.value, self.best = value, epoch
             else:
                 self.best = epoch
             return time.monotonic() >= deadline or epoch - self.best >= patience
@@ -58,7 +72,12 @@ def _learn(rows: Rows, params: Mapping[str, Any]) -> Core:
     import xgboost
 
     def matrix(part: Rows) -> Any:
-        return xgboost.DMatrix(part.X, part.y, weight=part.weight, nthread=THREADS)
+        if part.query is None:
+            return xgboost.DMatrix(part.X, part.y, weight=part.weight, nthread=1)
+        part, sizes = part.by_query()
+        # One weight a query: that of its rows on average.
+        weight = None if part.weight is None else np.add.reduceat(part.weight, np.cumsum(sizes) - sizes) / sizes
+        return xgboost.DMatrix(part.X, part.y, weight=weight, group=sizes, nthread=1)
 
     trees, train, evals = int(params["n_estimators"]), rows, []
     if rows.inner is not None:
@@ -66,7 +85,7 @@ def _learn(rows: Rows, params: Mapping[str, Any]) -> Core:
         evals = [(matrix(rows.take(rows.inner[1])), "inner")]
     elif params["early_stopping"]:
         trees = min(trees, FEW_ROWS_TREES)
-    stopper = _stopper(rows.deadline, int(params["patience"]))
+    stopper = _stopper(rows.deadline, int(params["patience"]), rows.loss == "rank")
     with quiet():
         grown = xgboost.train(_settings(train, params), matrix(train), trees, evals=evals, callbacks=[stopper],
                               verbose_eval=False)
@@ -81,8 +100,12 @@ def _learn(rows: Rows, params: Mapping[str, Any]) -> Core:
         from onnxmltools import convert_xgboost
         from onnxmltools.convert.common.data_types import FloatTensorType
 
+        plain = booster
+        if rows.loss == "rank":
+            plain = booster.copy()
+            plain.set_param({"objective": "reg:squarederror"})  # the converter knows trees, not what they were for
         with quiet():
-            return tidy(convert_xgboost(booster, initial_types=[("X", FloatTensorType([None, rows.X.shape[1]]))],
+            return tidy(convert_xgboost(plain, initial_types=[("X", FloatTensorType([None, rows.X.shape[1]]))],
                                         target_opset=15))
 
     return Core(predict=predict, onnx=onnx, learned={"n_estimators": best})
@@ -94,7 +117,7 @@ def build(params: Mapping[str, Any], task: Task) -> TabularModel:
 
 
 SPEC = Family(
-    name="xgboost", modality="tabular", problems=("binary", "multiclass", "multilabel", "regression"), build=build,
+    name="xgboost", modality="tabular", problems=PROBLEMS, build=build,
     facts=Facts(year=2016, paper="Chen & Guestrin, XGBoost: A Scalable Tree Boosting System, KDD 2016",
                 licence="Apache-2.0", framework="xgboost",
                 good_at="middle and large tables, interactions; many regularisers",
@@ -109,6 +132,6 @@ SPEC = Family(
     variants=({"max_depth": 9, "learning_rate": 0.03, "colsample": 0.6, "min_child_weight": 3.0},
               {"max_depth": 3, "learning_rate": 0.08, "l2": 10.0}),
     regularisers=("l1", "l2", "gamma", "min_child_weight", "max_depth", "subsample", "colsample", "early_stopping"),
-    handles=frozenset({"missing", "categorical", "text", "weights", "nonlinear", "wide"}),
+    handles=frozenset({"missing", "categorical", "text", "weights", "nonlinear", "wide", "monotone"}),
     seconds=lambda task: 0.4 + 1e-5 * task.rows * max(task.features, 1) * trees_per_round(task),
     requires=("xgboost", "onnxmltools"), smoke={"n_estimators": 60, "learning_rate": 0.2, "max_depth": 4}, rank=3)
