@@ -252,7 +252,8 @@ def images(rows: list[Row]) -> list[str]:
                          *(row[f"{stage}_s"] for stage in ("untrained", "look", "folds")), row["load_1m"]])
     head = ("case", "what", "metric", "score, 95 % interval", "on", "goal", "reached", "peers, published")
     spent = ("case", "budget, s", "wall, s", "processor seconds", "untrained, s", "looks, s", "folds, s", "load")
-    return [*table(head, lines), "", *table(spent, runs), *throughout(rows, ("machine", "versions", "date"))]
+    took = ["", *table(spent, runs)] if runs else []
+    return [*table(head, lines), *took, *throughout(rows, ("machine", "versions", "date"))]
 
 
 def delivered_latency(rows: list[Row]) -> list[str]:

@@ -160,6 +160,37 @@ def imbalance(family: str, given: argparse.Namespace) -> list[dict[str, Any]]:
     return found
 
 
+ALONE = {f"{name} frozen": name for name, case in CASES.items() if case.goal}
+
+
+def alone(name: str, given: argparse.Namespace) -> list[dict[str, Any]]:
+    """The family of fixed features with its defaults, fitted without a deadline: on the test part, else by 5 folds."""
+    from rightfit import cache, registry
+    from rightfit.choose import ask
+    from rightfit.metrics import interval
+    from rightfit.records import Candidate, Need
+    from rightfit.tuning import trial
+
+    case, need = CASES[name], Need(metric="accuracy", weights=tuple(given.weights))
+    with tempfile.TemporaryDirectory(prefix="rightfit-images-") as scratch, cache.at(scratch):
+        begun, used = time.monotonic(), time.process_time()
+        asked = ask(str(common.data_folder() / "images" / f"{case.data}.zip"), need)
+        spec = registry.plugin("rightfit.models", "frozen", "family")
+        params = dict(spec.prepare(dict(spec.defaults), asked.task, need))
+        candidate = Candidate(family="frozen", params=params)
+        if asked.test is None:
+            y, pred = asked.data.y, _out_of_fold(candidate, asked, 3600)
+        else:
+            model = trial.fit(candidate, asked.data, asked.task, seed=0, deadline=time.monotonic() + 3600)
+            y, pred = asked.test.y, model.predict(asked.test.X)
+        value, low, high = interval.bootstrap(y, pred, pred.argmax(axis=1), "accuracy", asked.task, seed=0)
+        on = f"test, {len(y)} rows" if asked.test is not None else f"left-out rows, {len(y)}, 5 folds"
+        return [{"case": name, "what": "frozen alone", "budget_s": 0, "wall_s": time.monotonic() - begun,
+                 "cpu_s": time.process_time() - used, "family": "frozen", "network": params["network"],
+                 "metric": "accuracy", "on": on, "value": value, "low": low, "high": high,
+                 "goal": case.frozen or case.goal, "peers": case.peers}]
+
+
 def _out_of_fold(candidate: Any, asked: Any, budget: float) -> Any:
     """Probabilities (n, k) of rows left out of fitting, by 5 folds."""
     from rightfit.data import split
@@ -175,16 +206,17 @@ def _out_of_fold(candidate: Any, asked: Any, budget: float) -> Any:
 def main(arguments: list[str] | None = None) -> None:
     """Run the cases; each is written as soon as it is done."""
     words = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    words.add_argument("cases", nargs="*", metavar="case", help=", ".join([*CASES, *UNEQUAL]))
+    words.add_argument("cases", nargs="*", metavar="case", help=", ".join([*CASES, *ALONE, *UNEQUAL]))
     words.add_argument("--budget", type=float, default=600.0, help="seconds of each run")
     words.add_argument("--weights", action="append", default=[], help="a folder of pretrained weights")
     words.add_argument("--out", type=Path, default=common.RESULTS)
     given = words.parse_args(arguments)
-    unknown = set(given.cases) - {*CASES, *UNEQUAL}
+    unknown = set(given.cases) - {*CASES, *ALONE, *UNEQUAL}
     if unknown:
-        words.error(f"case must be one of {', '.join([*CASES, 'imbalance'])}; got case={min(unknown)!r}")
-    for name in given.cases or [*CASES, *UNEQUAL]:
-        lines = imbalance(UNEQUAL[name], given) if name in UNEQUAL else run(name, given)
+        words.error(f"case must be one of {', '.join([*CASES, *ALONE, *UNEQUAL])}; got case={min(unknown)!r}")
+    for name in given.cases or [*CASES, *ALONE, *UNEQUAL]:
+        lines = imbalance(UNEQUAL[name], given) if name in UNEQUAL else \
+            alone(ALONE[name], given) if name in ALONE else run(name, given)
         new = {(line["case"], line["what"], f"{line['budget_s']:.6g}") for line in lines}
         kept = [row for row in common.read_csv("images", given.out)
                 if (row["case"], row["what"], row["budget_s"]) not in new]
