@@ -6,6 +6,7 @@ import base64
 import csv
 import hashlib
 import importlib.metadata
+import importlib.resources
 import io
 import re
 import zipfile
@@ -52,7 +53,7 @@ def _name(line: str) -> str:
 
 def wheel(folder: Path) -> Path:
     """The rightfit that runs here as a wheel in a folder, byte for byte the code that measured."""
-    home = Path(__file__).parents[2]
+    home = Path(str(importlib.resources.files("rightfit")))
     about = importlib.metadata.distribution("rightfit")
     base = f"rightfit-{about.version}"
     files = {f"rightfit/{path.relative_to(home).as_posix()}": path.read_bytes() for path in sorted(home.rglob("*"))

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from rightfit import registry
 from rightfit.errors import RightfitError
 from rightfit.package import load
+from rightfit.registry import plugins
 
 
 class TritonPythonModel:
@@ -27,8 +27,8 @@ class TritonPythonModel:
         self.model = load(Path(args["model_repository"]) / args["model_version"] / "package")
         kinds = {column.name: column.kind for column in self.model.schema.features}
         self._names = list(kinds)
-        raw = {"numeric", *registry.plugins("rightfit.data.column_kinds")}  # not texts: numbers, or bytes of a kind
-        self._texts = frozenset(name for name, kind in kinds.items() if kind not in raw)
+        media = plugins("rightfit.data.column_kinds")
+        self._texts = frozenset(name for name, kind in kinds.items() if kind != "numeric" and kind not in media)
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
         """One response a request; what is wrong with one harms no other."""
