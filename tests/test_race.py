@@ -29,7 +29,7 @@ def table(rows=400, leak=False):
 
 
 def raced(frame, folder, *, budget="60s", **need):
-    asked = rf.Need(target="y", budget=budget, families=FAMILIES, folds=3, **({"proposals": 2} | need))
+    asked = rf.Need(target="y", budget=budget, folds=3, **({"families": FAMILIES, "proposals": 2} | need))
     question = examine(ask(frame, asked))
     store = Store.open(folder, {"data": question.fingerprint})
     heard = []
@@ -64,6 +64,16 @@ def test_the_slow_lead_on_one_fold_when_it_is_beyond_doubt(tmp_path):
     assert leader_of(board).candidate.key == slow
     finalists = prove.finalists(board, board.baseline)
     assert list(finalists) == [slow, quick] and {e.folds for e in finalists.values()} == {(0,)}
+    store.close()
+
+
+def test_a_family_that_fell_behind_finishes_the_repeat_for_blends(tmp_path):
+    racing, store, _ = raced(table(), tmp_path / "run", proposals=0, families=(*FAMILIES, "blend"))
+    board = racing.board
+    whole = {board.candidates[key].family for key in board.candidates if board.folds(key) == (0, 1, 2)}
+    assert board.pruned and {"linear", "tree", "naive_bayes"} <= whole
+    behind = [key for key in board.pruned if board.folds(key) == (0, 1, 2)]
+    assert behind and all(key in board.out for key in behind)
     store.close()
 
 

@@ -16,6 +16,7 @@ import numpy as np
 OURS = "rightfit"
 ROPE = 0.005  # half a point of AUC, or half a percent of the other's log loss or RMSE
 DRAWS = 2000
+LEAST = 5  # tables, below which ranks, wins and probabilities would only look like statements
 Row = Mapping[str, str]
 
 
@@ -99,8 +100,9 @@ def summary(rows: Sequence[Row], ours: str = f"{OURS} 60 s") -> list[dict[str, A
         line: dict[str, Any] = {"system": name, "version": own[-1]["version"], "cases": len(shared),
                                 "tables": len({table for table, _ in shared}),
                                 "failures": sum(1 for row in own if not row["score"])}
-        line |= {"rightfit_wins": wins if name != ours else ""}
-        if name != ours:
+        enough = line["tables"] >= LEAST and name != ours
+        line |= {"rightfit_wins": wins if enough else ""}
+        if enough:
             line |= dict(zip(("p_theirs", "p_equal", "p_rightfit"), signed_rank(gaps), strict=True))
         line |= {"wall_over_budget": _largest(own, lambda r: float(r["wall_s"]) / float(r["budget_s"])),
                  **{f"{key}_median": _middle(own, key) for key in MIDDLES}, **honest(own)}
@@ -139,7 +141,7 @@ def _ranked(lines: list[dict[str, Any]], known: Mapping[str, Mapping[tuple[str, 
     """Mean ranks among the systems that have all the cases of the one with the most; the others have none."""
     most = max((line["cases"] for line in lines), default=0)
     full = [line for line in lines if line["cases"] == most]
-    if len(full) < 2:
+    if len(full) < 2 or max(line["tables"] for line in full) < LEAST:
         return lines
     keys = sorted(set.intersection(*(set(known[line["system"]]) for line in full)))
     if not keys:

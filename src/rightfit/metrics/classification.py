@@ -108,14 +108,16 @@ def _apart_rows(y: Array, codes: Array, task: Task) -> Array:
     return np.asarray(np.abs(y.astype(float) - codes.astype(float)))
 
 
-def _linear_kappa(y: Array, codes: Array, weight: Array | None, task: Task) -> float:
-    w = np.ones(len(y)) if weight is None else np.asarray(weight, float)
-    k = len(task.classes)
-    place = np.arange(k)
-    price = np.abs(place[:, None] - place[None, :]).astype(float)
-    true, given = np.bincount(y, w, k), np.bincount(codes, w, k)
-    chance = float(true @ price @ given) / max(float(w.sum()), 1e-300)
-    return float(1 - ratio(np.asarray(w @ np.abs(y - codes)), np.asarray(chance)))
+def _linear_rows(y: Array, codes: Array, task: Task) -> Array:
+    one = np.eye(max(len(task.classes), int(max(y.max(initial=0), codes.max(initial=0))) + 1))
+    return np.column_stack([_apart_rows(y, codes, task), one[y], one[codes]])
+
+
+def _linear(means: Array, task: Task) -> Array:
+    k = (means.shape[-1] - 1) // 2
+    price = np.abs(np.arange(k)[:, None] - np.arange(k)).astype(float)
+    chance = ((means[..., 1:1 + k] @ price) * means[..., 1 + k:]).sum(axis=-1)
+    return 1 - ratio(means[..., 0], chance)
 
 
 def _matrix(task: Task) -> Array:
@@ -180,7 +182,7 @@ SPEC: tuple[Metric, ...] = (
            **from_rows(_quadratic_rows, _quadratic)),
     Metric(name="kappa_linear", problems=CLASSES, needs="label", low=-1.0, high=1.0, aliases=("lwk",),
            doc="Agreement beyond chance on ordered classes, distances as they are.",
-           fn=_linear_kappa),
+           **from_rows(_linear_rows, _linear)),
     Metric(name="class_mae", problems=("ordinal",), needs="label", greater_is_better=False, low=0.0,
            aliases=("ordinal_mae",), doc="Mean distance between the place of the label and the truth.",
            **from_rows(_apart_rows)),

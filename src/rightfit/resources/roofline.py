@@ -13,7 +13,6 @@ import json
 import math
 import os
 import secrets
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -236,24 +235,11 @@ def calibrate() -> dict[str, Any]:
         add("batched", (count, rows, inner * columns), _batched(count, rows, inner, columns), 0.0)
     found = {"format": FORMAT, "rates": rates, "each": {name: _each(name, call) for name in EACH}, "node_s": node,
              "call_s": call, "bytes_per_s": micro.here(0.03)["memory_gb_per_s"] * 1e9, "base_mib": base}
-    return {**found, "scale": _scales(_read(found))}
-
-
-def _scales(line: Roofline) -> dict[str, float]:
-    """By how much networks of blocks take longer than the sum of their operators, for the kinds that they stand for."""
-    from rightfit.resources import blocks, forecast
-
-    found: dict[str, float] = {}
-    for name, (kinds, shape, _) in blocks.NETWORKS.items():
-        content = blocks.content(name)
-        run, feed = session(content).run, {"X": np.random.default_rng(0).random(shape, np.float32)}
-        whole = micro.best(lambda run=run, feed=feed: run(None, feed), WHOLE_S, share=0.5)  # type: ignore[misc]
-        expected, _ = forecast.seconds(forecast.layers(content)[0], line)
-        found |= dict.fromkeys(kinds, min(max(whole / expected, 0.5), 2.0))
     return found
 
 
-def _read(found: Mapping[str, Any]) -> Roofline:
+def read(found: Mapping[str, Any]) -> Roofline:
+    """What `calibrate` found, as a record."""
     return Roofline(rates=found["rates"], each=found["each"], node_s=found["node_s"], call_s=found["call_s"],
                     bytes_per_s=found["bytes_per_s"], base_mib=found["base_mib"], scale=found.get("scale", {}))
 
@@ -279,14 +265,14 @@ def here(fresh: bool = False) -> Roofline:
     except (OSError, ValueError):
         found = None
     if not found or found.get("format") != FORMAT:
-        done = measure.fresh("rightfit.resources.roofline")
+        done = measure.fresh("rightfit.resources.calibrate")
         try:
             found = json.loads(done.stdout.splitlines()[-1])
         except (IndexError, ValueError):
             raise UsageError(f"a forecast needs onnx and onnxruntime to run here; got exit={done.returncode} and "
                              f"{done.stderr.strip()[-200:]!r}, install them.") from None
         _keep(path, found)
-    return _read(found)
+    return read(found)
 
 
 def _keep(path: Path, found: Mapping[str, Any]) -> None:
@@ -299,15 +285,3 @@ def _keep(path: Path, found: Mapping[str, Any]) -> None:
     except OSError:
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
-
-
-def main() -> int:
-    """Calibrate in this process and print one JSON line."""
-    started = time.perf_counter()
-    found = calibrate()
-    print(json.dumps({**found, "seconds": time.perf_counter() - started}))
-    return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

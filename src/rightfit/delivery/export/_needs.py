@@ -52,9 +52,7 @@ def _name(line: str) -> str:
 
 def wheel(folder: Path) -> Path:
     """The rightfit that runs here as a wheel in a folder, byte for byte the code that measured."""
-    import rightfit
-
-    home = Path(rightfit.__file__).parent
+    home = Path(__file__).parents[2]
     about = importlib.metadata.distribution("rightfit")
     base = f"rightfit-{about.version}"
     files = {f"rightfit/{path.relative_to(home).as_posix()}": path.read_bytes() for path in sorted(home.rglob("*"))

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from rightfit import registry
 from rightfit.errors import RightfitError
 from rightfit.package import load
 
@@ -26,7 +27,8 @@ class TritonPythonModel:
         self.model = load(Path(args["model_repository"]) / args["model_version"] / "package")
         kinds = {column.name: column.kind for column in self.model.schema.features}
         self._names = list(kinds)
-        self._texts = frozenset(name for name, kind in kinds.items() if kind not in ("numeric", "image"))
+        raw = {"numeric", *registry.plugins("rightfit.data.column_kinds")}  # not texts: numbers, or bytes of a kind
+        self._texts = frozenset(name for name, kind in kinds.items() if kind not in raw)
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
         """One response a request; what is wrong with one harms no other."""

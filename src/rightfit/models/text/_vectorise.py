@@ -33,8 +33,8 @@ WEIGHTS = ("tfidf", "count", "binary", "mean")
 COUNTS = 1024
 _LOGS = np.concatenate([[0.0], 1.0 + np.log(np.arange(1, COUNTS))])
 LOOK = 256  # texts between two looks at the clock
-MOST = 25_000_000  # counts of one kind of n-gram before features are chosen; 25 bytes each with what choosing makes
-HELD = 40_000_000  # counts of the chosen features
+MOST = 12_000_000  # counts of one kind of n-gram before features are chosen; 25 bytes each with what choosing makes
+HELD = 20_000_000  # counts of the chosen features; 24 bytes each, and as much again while they are learned from
 SHORT = 30  # characters of a word whose pieces are kept for its next occurrence
 
 
@@ -165,7 +165,8 @@ class Bag:
             block.put([terms[column] for column in columns], np.ones(len(columns)), rows)
         if rows < len(texts) and not late():
             more = _rest(texts[rows:], blocks, late, HELD - sum(matrix.nnz for matrix in counts))
-            counts = [sparse.vstack(pair, format="csr") for pair in zip(counts, more, strict=True)]
+            for at in range(len(counts)):
+                counts[at], more[at] = sparse.vstack([counts[at], more[at]], format="csr"), None
             rows = counts[0].shape[0]
         for block, matrix in zip(blocks, counts, strict=True):
             block.put(block.terms, np.bincount(matrix.indices, minlength=len(block)), rows)
@@ -248,9 +249,8 @@ def _counted(texts: Iterable[str | None], block: Block, late: Callable[[], bool]
         indptr.append(len(indices))
         if done % LOOK == 0 and (len(indices) > MOST or late()):
             break
-    return vocabulary, (np.frombuffer(indptr, np.int64), np.frombuffer(indices, np.int32) if indices else
-                        np.empty(0, np.int32), np.frombuffer(values, np.float32) if values else
-                        np.empty(0, np.float32))
+    data, places_of, ends = _arrays(indices, values, indptr)
+    return vocabulary, (ends, places_of, data)
 
 
 def _rest(texts: Iterable[str | None], blocks: Sequence[Block], late: Callable[[], bool], most: int) -> list[Any]:
@@ -268,9 +268,14 @@ def _rest(texts: Iterable[str | None], blocks: Sequence[Block], late: Callable[[
             indptr.append(len(indices))
         if done % LOOK == 0 and (sum(len(indices) for indices, _, _ in parts) > most or late()):
             break
-    return [sparse.csr_array((np.array(values, np.float32), np.array(indices, np.int32), np.array(indptr, np.int64)),
-                             shape=(len(indptr) - 1, len(block)))
-            for block, (indices, values, indptr) in zip(blocks, parts, strict=True)]
+    return [sparse.csr_array(_arrays(*part), shape=(len(part[2]) - 1, len(block)))
+            for block, part in zip(blocks, parts, strict=True)]
+
+
+def _arrays(indices: array[int], values: array[float], indptr: array[int]) -> tuple[Any, Any, Any]:
+    """(values float32, indices int32, indptr int64), not copied: they may be most of the memory in use."""
+    return (np.frombuffer(values, np.float32) if values else np.empty(0, np.float32),
+            np.frombuffer(indices, np.int32) if indices else np.empty(0, np.int32), np.frombuffer(indptr, np.int64))
 
 
 class Ids:
