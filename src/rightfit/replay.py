@@ -151,8 +151,8 @@ def _ordered(source: Any, need: Need) -> tuple[Any, Any]:
 def cut(when: Any, plan: Plan) -> tuple[int, list[int]]:
     """(rows that choose, ends of the periods): when (n,) in order. Raises UsageError, DataError.
 
-    >>> cut(np.arange(100.0), Plan(first=0.4, period="25rows"))
-    (40, [40, 65, 90])
+    >>> cut(np.arange(400.0), Plan(first=0.4, period="100rows"))
+    (160, [160, 260, 360])
     """
     n = len(when)
     first = int(plan.first * n) if plan.first < 1 else int(plan.first)
