@@ -2,11 +2,14 @@
 
     python benchmarks/advice.py [--results FOLDER] [--out FOLDER] [--show]
 
-The rules were changed after looking at these results, so that the figures are those of the rules on what they know;
-place_by_rank is where the winner stands without any rule. Reads texts.csv (all families on one data set: order and
-latency), contract.csv (the winner under limits, on tables) and modalities.csv where there is one (the winner of
-`choose`); writes advice.csv, one row a data set or case. The descriptions hold what a user knows beforehand: rows,
-classes, language, limits; DATASETS says them for texts and pictures, of which the results do not tell.
+The rules were changed after looking at texts.csv (all families on one data set: order and latency) and contract.csv
+(the winner under limits, on ten tables), so that their figures are those of the rules on what they know; those of
+choices.csv (`choose` without limits on other tables) are of tables that no rule was written after (but for those of
+SEEN), and so will be those of modalities.csv where there is one. place_by_rank is where the winner stands without any
+rule; kind_in_top_3 also counts a family that is alike, such as another boosted ensemble. Under limits the winner of a
+case is either the family that wins most cases of its table, or another one, which the limits made win: contract and
+contract, limits decide. Writes advice.csv, one row a data set or case. The descriptions hold what a user knows
+beforehand: rows, columns, classes, language, limits, budget; DATASETS and TABLES say them where the results do not.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ from typing import Any
 
 import common
 
-from rightfit.advice import catalogue, forecast
+from rightfit.advice import catalogue, forecast, rules
 from rightfit.advice.description import Description
 from rightfit.advise import order
 
@@ -49,6 +52,15 @@ DATASETS: Mapping[str, Mapping[str, Any]] = {
                       "natural": False},
     "trashnet": {"modality": "image", "problem": "multiclass", "rows": 2022, "classes": 6, "image_size": 512},
 }
+TABLES: Mapping[str, Mapping[str, Any]] = {
+    "heartdisease": {"features": 9, "categorical": 0.33},
+    "Telco-Customer-Churn": {"features": 19, "categorical": 0.79, "imbalance": 2.8},
+    "Vehicle": {"features": 18, "classes": 4, "categorical": 0.0},
+    "bank": {"features": 15, "categorical": 0.6, "imbalance": 7.5},
+    "california_housing": {"features": 9, "categorical": 0.11}, "concrete": {"features": 8, "categorical": 0.0},
+    "diamonds": {"features": 9, "categorical": 0.33}, "letterdata": {"features": 16, "classes": 26, "categorical": 0.0},
+    "mpg": {"features": 8, "categorical": 0.25}, "segment": {"features": 18, "classes": 7, "categorical": 0.0}}
+SEEN = ("german_credit",)  # of choices.csv, after which a rule was changed
 LIMITS = {"latency_p95_ms": "latency_ms", "memory_mib": "memory_mib", "size_mib": "size_mib",
           "throughput_per_s": "throughput_per_s"}
 
@@ -148,20 +160,24 @@ def middle(values: Sequence[float]) -> float | None:
 
 def of_contract(rows: Iterable[Mapping[str, str]]) -> Iterator[dict[str, Any]]:
     """One row a case that ended with a model: its family's place in the advice under the same limits."""
-    for row in rows:
-        family = row["chosen"].rpartition("-")[0]
-        if row["status"] != "chosen" or row["baseline_chosen"] == "1" or not family:
-            continue
+    cases = [(row, row["chosen"].rpartition("-")[0]) for row in rows
+             if row["status"] == "chosen" and row["baseline_chosen"] != "1" and row["chosen"]]
+    won: dict[str, list[str]] = {}
+    for row, family in cases:
+        won.setdefault(row["table"], []).append(family)
+    usual = {table: max(sorted(set(names)), key=names.count) for table, names in won.items()}
+    for row, family in cases:
         limits = {LIMITS[name]: float(value) for name, value in re.findall(r"(\w+)[<>]=([\d.e+-]+)", row["limits"])
                   if name in LIMITS}
         asked = Description(modality="tabular", problem=row["problem"],  # type: ignore[arg-type]
-                            rows=int(row["rows"]), **limits)
+                            rows=int(row["rows"]), **limits, **TABLES.get(row["table"], {}))
         advised = order(asked)
         measured = dict(re.findall(r"(\w+)=([\d.e+-]+)", row["measured"]))
         latency = float(measured["latency_p95_ms"]) if "latency_p95_ms" in measured else None
         told = forecast.forecast(catalogue.known("tabular")[family], asked).latency_ms
         error = None if latency is None or told is None else abs(told.value / latency - 1)
-        yield {"source": "contract", "case": f"{row['table']} {row['case']}", "winner": family,
+        yield {"source": "contract" if family == usual[row["table"]] else "contract, limits decide",
+               "case": f"{row['table']} {row['case']}", "winner": family,
                "advised": " ".join(advised[:TOP]), "of": len(advised), "place": advised.index(family) + 1,
                "place_by_rank": by_rank(asked, advised).index(family) + 1, "latency_error": error}
 
@@ -180,11 +196,39 @@ def of_choices(rows: Iterable[Mapping[str, str]]) -> Iterator[dict[str, Any]]:
                    "place_by_rank": by_rank(asked, advised).index(family) + 1}
 
 
+def of_tables(rows: Iterable[Mapping[str, str]]) -> Iterator[dict[str, Any]]:
+    """One row a table on which `choose` ran without limits: the winner's place, and the order of all families."""
+    for row in rows:
+        said: dict[str, Any] = {name: float(row[name]) for name in ("imbalance", "categorical") if row.get(name)}
+        said |= {name: int(row[name]) for name in ("rows", "features", "classes") if row.get(name)}
+        if row["problem"] == "binary":
+            said.pop("classes", None)
+        asked = Description(modality="tabular", problem=row["problem"], **said)  # type: ignore[arg-type]
+        advised, found = order(asked), row["order"].split()
+        raced = [family for family in advised if family in found]
+        if row["winner"] in raced:
+            yield {"source": "choices, seen" if row["table"] in SEEN else "choices", "case": row["table"],
+                   "winner": row["winner"], "advised": " ".join(raced[:TOP]), "of": len(raced),
+                   "place": raced.index(row["winner"]) + 1,
+                   "place_by_rank": by_rank(asked, raced).index(row["winner"]) + 1, "best": found[0],
+                   "best_in_top_3": int(found[0] in raced[:TOP]),
+                   "rank_correlation": spearman([-raced.index(f) for f in raced], [-found.index(f) for f in raced])}
+
+
+def kinds(name: str) -> set[str]:
+    """What families are alike by, of which the advice puts one ahead of the others; its own name where by nothing."""
+    card = catalogue.find(name)
+    alike = {target for rule in rules.rules() if rule.effect == "alike" for target in rule.targets}
+    return {target for target in alike if target.removeprefix("tag:") in card.tags} or {name}
+
+
 def replay(results: Path) -> list[dict[str, Any]]:
     """Every result in a folder, replayed."""
     rows = [*of_texts(common.read_csv("texts", results)), *of_contract(common.read_csv("contract", results)),
+            *of_tables(common.read_csv("choices", results)),
             *of_choices(common.read_csv("modalities", results))]
-    return [{**row, "in_top_3": int(row["place"] <= TOP), "by_rank_in_top_3": int(row["place_by_rank"] <= TOP)}
+    return [{**row, "kind_in_top_3": int(any(kinds(row["winner"]) & kinds(name) for name in row["advised"].split())),
+             "in_top_3": int(row["place"] <= TOP), "by_rank_in_top_3": int(row["place_by_rank"] <= TOP)}
             for row in rows]
 
 
@@ -192,8 +236,9 @@ def summed(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """What the rows say, one sentence a source."""
     for source in dict.fromkeys(str(row["source"]) for row in rows):
         own = [row for row in rows if row["source"] == source]
-        line = (f"{source}: winner in top {TOP} in {sum(row['in_top_3'] for row in own)} of {len(own)}, by prior rank "
-                f"alone in {sum(row['by_rank_in_top_3'] for row in own)}")
+        line = (f"{source}: winner in top {TOP} in {sum(row['in_top_3'] for row in own)} of {len(own)}, its kind in "
+                f"{sum(row['kind_in_top_3'] for row in own)}, by prior rank alone in "
+                f"{sum(row['by_rank_in_top_3'] for row in own)}")
         for key, said in (("rank_correlation", "rank correlation"), ("latency_error", "latency error")):
             values = [row[key] for row in own if row.get(key) is not None]
             line += f"; median {said} {middle(values):.3f} ({len(values)})" if values else ""

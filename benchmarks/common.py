@@ -6,6 +6,8 @@ import csv
 import dataclasses
 import os
 import platform
+import threading
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +20,7 @@ from rightfit.resources.machine import machine, versions
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results"
+SAMPLE_S = 0.25
 BLANK = ("<empty>", "<space>")  # blank cells are missing anyway
 SHOWN = ("rightfit", "numpy", "pandas", "scikit-learn", "lightgbm", "xgboost", "catboost", "onnxruntime")
 
@@ -195,3 +198,41 @@ def proportion(hits: int, n: int) -> str:
         return "0 of 0"
     ends = binomtest(hits, n).proportion_ci(method="exact")
     return f"{hits} of {n} ({100 * hits / n:.1f} % [{100 * ends.low:.1f}, {100 * ends.high:.1f}])"
+
+
+class Tree(threading.Thread):
+    """Samples the memory and the processor time of a process and all below it until it is gone; MiB and seconds."""
+
+    def __init__(self, pid: int) -> None:
+        super().__init__(daemon=True)
+        self.pid, self.rss_mib, self.pss_mib, self.most = pid, 0.0, 0.0, 0
+        self._busy: dict[tuple[int, float], float] = {}
+
+    @property
+    def cpu_s(self) -> float:
+        """Processor seconds of every process seen, but for what each did after it was last seen."""
+        return sum(self._busy.values())
+
+    def run(self) -> None:
+        """Sample until the process ends."""
+        import psutil
+
+        root = psutil.Process(self.pid)
+        while True:
+            try:
+                every = [root, *root.children(recursive=True)]
+                if root.status() == psutil.STATUS_ZOMBIE:
+                    return
+            except psutil.NoSuchProcess:
+                return
+            rss = pss = 0.0
+            for process in every:
+                try:
+                    memory, used = process.memory_full_info(), process.cpu_times()
+                except (psutil.NoSuchProcess, psutil.AccessDenied):
+                    continue
+                rss, pss = rss + memory.rss / 2**20, pss + memory.pss / 2**20
+                self._busy[process.pid, process.create_time()] = used.user + used.system
+            self.rss_mib, self.pss_mib = max(self.rss_mib, rss), max(self.pss_mib, pss)
+            self.most = max(self.most, len(every))
+            time.sleep(SAMPLE_S)

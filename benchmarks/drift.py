@@ -1,7 +1,9 @@
 """False alarms, power and speed of the drift monitor, with Evidently and NannyML beside it.
 
-    python benchmarks/drift.py                      writes benchmarks/results/drift.csv in some minutes
-    python benchmarks/drift.py --peers evidently nannyml        also in environments of their own, made by uv
+    python benchmarks/drift.py                      writes benchmarks/results/drift.csv, a figure at a time, in minutes
+    python benchmarks/drift.py --peers evidently nannyml        peers instead, in environments of their own, made by uv
+
+What the file holds already is not measured again: remove it to start anew.
 
 Windows of 50 independent features (normal, heavy-tailed, tied, categorical with rare values) that do not drift: the
 share of windows in which any feature alarms. Then one feature of them shifted by 0.25 sd, 2,000 rows: the share in
@@ -22,13 +24,14 @@ from typing import Any
 
 import drift_peer
 import numpy as np
-from common import HERE, RESULTS, proportion, show, write_csv
+from common import HERE, append_csv, proportion, read_csv, show
 
 from rightfit.delivery.monitor import compare, windows
 from rightfit.registry import plugins
 
 SIZES, FEATURES, LIMIT, LEVEL = (300, 1000, 5000, 20_000), 50, 2.0, 0.05
 NEEDS = {"evidently": ("evidently", "pandas<3"), "nannyml": ("nannyml", "pandas<3", "statsmodels")}
+NAMES = ("tool", "tool_version", "what", "rows", "features", "windows", "hits", "seconds", "limit", "reason", "seed")
 QUIET = {"NML_DISABLE_USAGE_LOGGING": "1", "DO_NOT_TRACK": "1"}
 
 
@@ -54,10 +57,15 @@ def bare(reference: Any, window: Any) -> set[str]:
 def ours(given: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """Every figure of rightfit."""
     for tool, alarms in (("rightfit", look), ("rightfit without the floor", bare)):
-        lines = drift_peer.trials(alarms, given.sizes, FEATURES, given.windows, given.seconds, given.seed)
+        lines = drift_peer.trials(alarms, given.sizes, FEATURES, given.windows, given.seconds, given.seed, known(tool))
         yield from ({"tool": tool, **line} for line in lines)
-        timed = drift_peer.speed(alarms, given.columns, given.rows, 3, given.seed)
-        yield {"tool": tool, "limit": LIMIT, **timed}
+        if ("time", given.rows) not in known(tool):
+            yield {"tool": tool, "limit": LIMIT, **drift_peer.speed(alarms, given.columns, given.rows, 3, given.seed)}
+
+
+def known(tool: str) -> set[tuple[str, int]]:
+    """The figures of a tool that an earlier run has measured."""
+    return {(line["what"], int(line["rows"])) for line in read_csv("drift") if line["tool"] == tool and line["rows"]}
 
 
 def peer(name: str, given: argparse.Namespace) -> list[dict[str, Any]]:
@@ -82,7 +90,7 @@ def peer(name: str, given: argparse.Namespace) -> list[dict[str, Any]]:
             if line.startswith("{")]
 
 
-def summary(found: list[dict[str, Any]]) -> list[str]:
+def summary(found: list[dict[str, str]]) -> list[str]:
     """One sentence for each figure."""
     said = []
     for line in found:
@@ -90,7 +98,7 @@ def summary(found: list[dict[str, Any]]) -> list[str]:
             said.append(f"{line['tool']}: skipped, {line['reason']}")
         elif line["what"] == "time":
             said.append(f"{line['tool']}: {line['features']} columns of {line['rows']} rows in "
-                        f"{line['seconds']:.2f} s")
+                        f"{float(line['seconds']):.2f} s")
         else:
             share = proportion(int(line["hits"]), int(line["windows"]))
             said.append(f"{line['tool']}: {line['what']} at {line['rows']} rows in {share}")
@@ -111,19 +119,13 @@ def main() -> None:
     parser.add_argument("--columns", type=int, default=400)
     parser.add_argument("--rows", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, default=RESULTS)
     given = parser.parse_args()
-    found = []
-    for line in ours(given):
-        found.append({**line, "seed": given.seed})
-        show(found[-1])
-    for name in given.peers:
-        for line in peer(name, given):
-            found.append({**line, "seed": given.seed})
-            show(found[-1])
-    names = dict.fromkeys(("tool", "tool_version", *(k for line in found for k in line)))
-    path = write_csv("drift", [{k: line.get(k, "") for k in names} for line in found], given.out)
-    print("\n".join([*summary(found), f"written: {path.name}"]))
+    lines = (line for name in given.peers for line in peer(name, given)) if given.peers else ours(given)
+    for line in lines:
+        here = {"seed": given.seed, **line}
+        append_csv("drift", {name: here.get(name, "") for name in NAMES})
+        show(here)
+    print("\n".join(summary(read_csv("drift"))))
 
 
 if __name__ == "__main__":

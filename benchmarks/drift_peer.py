@@ -9,7 +9,7 @@ import argparse
 import json
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -45,13 +45,14 @@ def rows(rng: Any, count: int, features: int, shift: float = 0.0) -> Any:
 
 
 def trials(alarms: Callable[[Any, Any], set[str]], sizes: list[int], features: int, windows: int, seconds: float,
-           seed: int) -> list[dict[str, Any]]:
-    """False alarms by window size, power, each of at most so many windows and so many seconds.
+           seed: int, known: Any = ()) -> Iterator[dict[str, Any]]:
+    """False alarms by window size, power, each of at most so many windows and so many seconds; not those known.
 
     alarms: reference, window -> the names of the features that alarm. Each window has a fresh reference.
     """
-    found: list[dict[str, Any]] = []
     for what, size, shift in [*(("false alarms", size, 0.0) for size in sizes), ("power", POWER_ROWS, SHIFT)]:
+        if (what, size) in known:
+            continue
         rng, started, hits, spent = np.random.default_rng((seed, size, int(100 * shift))), time.monotonic(), [], 0.0
         while len(hits) < windows and (not hits or time.monotonic() - started < seconds):
             reference, window = rows(rng, REFERENCE, features), rows(rng, size, features, shift)
@@ -59,9 +60,8 @@ def trials(alarms: Callable[[Any, Any], set[str]], sizes: list[int], features: i
             seen = alarms(reference, window)
             spent += time.perf_counter() - before
             hits.append(IMPORTANT in seen if shift else bool(seen))
-        found.append({"what": what, "rows": size, "features": features, "windows": len(hits), "hits": sum(hits),
-                      "seconds": spent / len(hits)})
-    return found
+        yield {"what": what, "rows": size, "features": features, "windows": len(hits), "hits": sum(hits),
+               "seconds": spent / len(hits)}
 
 
 def speed(alarms: Callable[[Any, Any], set[str]], columns: int, count: int, repeats: int, seed: int) -> dict[str, Any]:

@@ -157,14 +157,153 @@ def advice(rows: list[Row]) -> list[str]:
     for source in dict.fromkeys(row["source"] for row in rows):
         own = [row for row in rows if row["source"] == source]
         if own[0]["in_top_3"]:
-            cells = [f"{total(own, name)} of {len(own)}" for name in ("in_top_3", "by_rank_in_top_3")]
+            cells = [f"{total(own, name)} of {len(own)}" for name in ("in_top_3", "kind_in_top_3", "by_rank_in_top_3")]
             for name in ("rank_correlation", "latency_error"):
                 values = [v for row in own if (v := number(row[name])) is not None]
                 cells.append(f"{median(values):.3f}" if values else "")
             lines.append([source, *cells])
-    head = ("results", "winner in top 3", "by prior rank alone", "rank correlation (median)", "latency error (median)")
+    head = ("results", "winner in top 3", "its kind", "by prior rank alone",
+            "rank correlation (median)", "latency error (median)")
     spent = [f"{row['case']}: {row['seconds']} s" for row in rows if row["source"] == "process"]
     return [*table(head, lines), "", "; ".join(spent), *throughout(rows, ("machine", "versions", "date"))]
+
+
+FORECASTS = {"latency_ms": 0.20, "memory_mib": 0.15, "size_mib": 0.05, "training_s": 0.30}
+
+
+def forecast(rows: list[Row]) -> list[str]:
+    """Which share of the forecasts lies within the tolerance, on networks it was fitted on or not, and every error."""
+    lines = []
+    for name, tolerance in FORECASTS.items():
+        for which, some in (("all", rows), ("not fitted on", [row for row in rows if row["fitted"] == "0"])):
+            known = [row for row in some if row.get(f"{name}_error")]
+            if known:
+                near = sum(abs(float(row[f"{name}_error"])) <= tolerance for row in known)
+                worst = max(known, key=lambda row: abs(float(row[f"{name}_error"])))
+                lines.append([name, which, f"{near} of {len(known)} within {tolerance:.0%}",
+                              f"{total(known, f'{name}_inside')} of {len(known)}",
+                              f"{worst['network']} {float(worst[f'{name}_error']):+.0%}"])
+    each = [[row["network"], f"{float(row['latency_ms_measured']):.3g}",
+             *(f"{float(row[f'{name}_error']):+.0%}" if row.get(f"{name}_error") else "" for name in FORECASTS)]
+            for row in rows]
+    return [*table(("figure", "networks", "error", "inside the interval", "worst"), lines), "",
+            *table(("network", "ms", *FORECASTS), each), *throughout(rows, ("machine", "versions", "date"))]
+
+
+def repeat(rows: list[Row]) -> list[str]:
+    """Pairs of probes that agree on a quiet machine, and whether a busy neighbour is told of."""
+    quiet = [row for row in rows if row["how"] == "quiet" and row["family"] != "doctor"]
+    busy = [row for row in rows if row["how"] == "busy" and row["family"] != "doctor"]
+    lines = [[f"quiet: two probes apart by at most 5 %, {name}",
+              f"{sum(float(row[f'{name}_apart']) <= 0.05 for row in quiet)} of {len(quiet)} pairs"]
+             for name in ("latency_p50_ms", "latency_p95_ms")]
+    lines += [["quiet: called noisy", f"{total(quiet, 'noisy')} of {2 * len(quiet)} probes"],
+              ["busy neighbours: called noisy", f"{total(busy, 'noisy')} of {2 * len(busy)} probes"]]
+    lines += [[f"rightfit doctor, {how}: slowest", f"{max(float(row['seconds']) for row in some):.2f} s"]
+              for how in ("quiet", "busy")
+              if (some := [row for row in rows if row["how"] == how and row["family"] == "doctor"])]
+    return [*table(("", "figure"), lines), *throughout(rows, ("machine", "versions", "date"))]
+
+
+def choices(rows: list[Row]) -> list[str]:
+    """What fits of a run were forecast to take before they began, and who won."""
+    lines = []
+    for which in ("first", "later"):
+        for name, tolerance in (("fit_s", 0.30), ("peak_mib", 0.15)):
+            n, near, inside = (sum(int(row.get(f"{which}_{name}_{part}") or 0) for row in rows)
+                               for part in ("n", "within", "inside"))
+            lines.append([f"{which} fits of a family", name, f"{near} of {n} within {tolerance:.0%}",
+                          f"{inside} of {n}"])
+    won = [[row["table"], row["problem"], row["rows"], row["winner"], row["order"].partition(" ")[0], row["ties"]]
+           for row in rows]
+    return [*table(("forecast before the trial", "figure", "error", "inside the interval"), lines), "",
+            *table(("table", "problem", "rows", "chosen", "best score", "tied"), won),
+            *throughout(rows, ("machine", "versions", "date", "budget"))]
+
+
+def texts_choose(rows: list[Row]) -> list[str]:
+    """Promise and test score of each case, beside fastText on the same rows and what others published."""
+    known = {}
+    if (peers := RESULTS / "text_peers.csv").exists():
+        with peers.open(encoding="utf-8", newline="") as file:
+            known = {row["dataset"]: row["test"] for row in csv.DictReader(file) if row["peer"] == "fasttext"}
+    lines = []
+    for row in sorted(rows, key=lambda row: row["case"]):
+        low, value, high, test = (f"{number(row[name]) or 0:.3f}" for name in ("low", "promised", "high", "test"))
+        peer = number(known.get(row["case"].split(":")[0]) or "")
+        lines.append([row["case"], row["metric"], f"{value} [{low}, {high}]", test, row["inside"], row["goal"],
+                      "" if peer is None else f"{peer:.3f}", row["published"], row["family"]])
+    head = ("case: data, way, seconds", "metric", "promised", "test", "inside", "goal", "fastText here", "published",
+            "family")
+    return [*table(head, lines), *throughout(rows, ("machine", "versions"))]
+
+
+def images(rows: list[Row]) -> list[str]:
+    """Scores with their intervals beside the goals and what peers have published; what the runs took."""
+    lines, runs = [], []
+    for row in rows:
+        value, goal = float(row["value"]), number(row["goal"])
+        ends = f" [{float(row['low']):.3f}, {float(row['high']):.3f}]" if row["low"] and row["high"] else ""
+        reached = "" if goal is None else "yes" if value >= goal else "no"
+        lines.append([row["case"], row["what"] if row["what"] != "chosen" else f"chosen: {row['family']}",
+                      row["metric"], f"{value:.3f}{ends}", row["on"], row["goal"], reached, row["peers"]])
+        if row["what"] == "chosen":
+            runs.append([row["case"], row["budget_s"], f"{float(row['wall_s']):.0f}", f"{float(row['cpu_s']):.0f}",
+                         *(row[f"{stage}_s"] for stage in ("untrained", "look", "folds")), row["load_1m"]])
+    head = ("case", "what", "metric", "score, 95 % interval", "on", "goal", "reached", "peers, published")
+    spent = ("case", "budget, s", "wall, s", "processor seconds", "untrained, s", "looks, s", "folds, s", "load")
+    return [*table(head, lines), "", *table(spent, runs), *throughout(rows, ("machine", "versions", "date"))]
+
+
+def delivered_latency(rows: list[Row]) -> list[str]:
+    """Eager torch against the delivered network, one input at a time, and what was lost."""
+    lines = []
+    for row in rows:
+        eager = [v for name in ("eager_1_ms", "eager_all_ms") if (v := number(row[name])) is not None]
+        delivered = number(row["delivered_ms"])
+        lines.append([row["network"], row["weights"], row["steps"], f"{min(eager):.2f} ms" if eager else "",
+                      "" if delivered is None else f"{delivered:.2f} ms", f"{float(row['times_faster']):.2f}",
+                      f"{100 * float(row['loss']):.2f}", row["peers"]])
+    head = ("network", "weights", "steps", "eager p50", "delivered p50", "times faster", "points lost",
+            "peers, by hand")
+    return [*table(head, lines), *throughout(rows, ("machine", "versions", "date"))]
+
+
+def peers(rows: list[Row]) -> list[str]:
+    """Every system on every table and split, as it was run."""
+    names = ("table", "metric", "way", "budget_s", "neighbour", "score", "wall_s", "row_p50_ms", "row_p99_ms",
+             "size_mb", "load_1m")
+    lines = sorted([row["table"], row["metric"], f"{row['way']} {row['version']}",
+                    *(row.get(name, "") for name in names[3:])] for row in rows)
+    failed = [f"{row['way']} on {row['table']}: {row['error']}" for row in rows if row.get("error")]
+    return [*table(names, lines), *(["", "Without a model: " + "; ".join(failed) + "."] if failed else []),
+            *throughout(rows, ("machine",))]
+
+
+def replay(rows: list[Row]) -> list[str]:
+    """Each selection rule: excess regret over full cross-validation with its upper 95 % bound, and its cost."""
+    names = ("auc_points_excess", "auc_points_excess_high", "loss_percent_excess", "loss_percent_excess_high",
+             "cost_share")
+    lines = [[row["rule"], *(f"{v:.3f}" if (v := number(row[name])) is not None else "" for name in names)]
+             for row in rows]
+    counts = f"{rows[0]['auc_points_cases']} cases by ROC AUC, {rows[0]['loss_percent_cases']} by log loss or RMSE"
+    return [*table(("rule", *names), lines), "", f"Over {rows[0]['tables']} tables: {counts}.",
+            *throughout(rows, ("machine", "versions", "date"))]
+
+
+def replay_honesty(rows: list[Row]) -> list[str]:
+    """What full cross-validation of every candidate promises, beside the held-out rows."""
+    lines = []
+    for what, some in (("ROC AUC, points", [r for r in rows if r["metric"] == "roc_auc"]),
+                       ("log loss or RMSE, percent", [r for r in rows if r["metric"] != "roc_auc"])):
+        if some:
+            means = [sum(float(r[n]) for r in some) / len(some) for n in ("naive_optimism", "optimism")]
+            told = [r["default_better"] for r in some if r["default_better"] != ""]
+            lines.append([what, str(len(some)), *(f"{m:+.2f}" for m in means), str(total(some, "covered")),
+                          f"{sum(float(t) > 0 for t in told)} of {len(told)}"])
+    head = ("metric", "cases", "optimism of the winner's own score", "optimism of the promise", "covered",
+            "the default is better beyond chance")
+    return [*table(head, lines), *throughout(rows, ("machine", "versions", "date"))]
 
 
 def throughout(rows: list[Row], names: Sequence[str]) -> list[str]:
@@ -174,19 +313,19 @@ def throughout(rows: list[Row], names: Sequence[str]) -> list[str]:
     return ["", "Measured on: " + "; ".join(said) + "."] if said else []
 
 
-SPECIAL: dict[str, Callable[[list[Row]], list[str]]] = {
-    "audit": audit, "intervals": intervals, "speed": speed, "engineering": engineering, "coverage": coverage,
-    "contract": contract, "honesty": honesty,
-    "advice": advice}
+# A results file whose own function is named otherwise than the file.
+SPECIAL: dict[str, Callable[[list[Row]], list[str]]] = {"serve": speed}
 
 
 def section(path: Path) -> list[str]:
     """One results file as Markdown."""
     with path.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    body = SPECIAL.get(path.stem, anything)(rows) if rows else ["No line yet."]
-    program = path.with_name(path.stem + ".py").name
-    origin = f", written by `benchmarks/{program}`" if (ROOT / "benchmarks" / program).exists() else ""
+    shown = SPECIAL.get(path.stem) or globals().get(path.stem, anything)
+    body = shown(rows) if rows else ["No line yet."]
+    programs = (path.stem + ".py", path.stem, path.stem.partition("_")[0])
+    program = next((name for name in programs if (ROOT / "benchmarks" / name).exists()), "")
+    origin = f", written by `benchmarks/{program}`" if program else ""
     return [f"### {path.stem.replace('_', ' ')}", "", f"`benchmarks/results/{path.name}`{origin}.", "", *body]
 
 

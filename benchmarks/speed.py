@@ -18,7 +18,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -26,6 +25,7 @@ from typing import Any
 
 import common
 import numpy as np
+from common import Tree
 
 from rightfit import registry
 from rightfit.choose import ask, choose
@@ -36,7 +36,6 @@ from rightfit.tuning import trial
 BOOSTED = ("lightgbm", "xgboost", "catboost")
 TIMES = 10
 LIMIT_MIB = 8000.0
-SAMPLE_S = 0.25
 
 
 def mixed(rows: int, columns: int = 30, seed: int = 0) -> Any:
@@ -168,37 +167,6 @@ def first(given: argparse.Namespace) -> list[dict[str, Any]]:
                 found += [median("first", f"{rows} x 30: reading", [at["read"] - begun]),
                           median("first", f"{rows} x 30: data read to first package", [waited], 5.0)]
     return found
-
-
-class Tree(threading.Thread):
-    """Samples the memory of a process and all below it until it is gone; peaks in MiB."""
-
-    def __init__(self, pid: int) -> None:
-        super().__init__(daemon=True)
-        self.pid, self.rss_mib, self.pss_mib, self.most = pid, 0.0, 0.0, 0
-
-    def run(self) -> None:
-        """Sample until the process ends."""
-        import psutil
-
-        root = psutil.Process(self.pid)
-        while True:
-            try:
-                every = [root, *root.children(recursive=True)]
-                if root.status() == psutil.STATUS_ZOMBIE:
-                    return
-            except psutil.NoSuchProcess:
-                return
-            rss = pss = 0.0
-            for process in every:
-                try:
-                    memory = process.memory_full_info()
-                except (psutil.NoSuchProcess, psutil.AccessDenied):
-                    continue
-                rss, pss = rss + memory.rss / 2**20, pss + memory.pss / 2**20
-            self.rss_mib, self.pss_mib = max(self.rss_mib, rss), max(self.pss_mib, pss)
-            self.most = max(self.most, len(every))
-            time.sleep(SAMPLE_S)
 
 
 def whole(part: str, rows: int, budget_s: float, keep: Path | None = None) -> list[dict[str, Any]]:

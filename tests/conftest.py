@@ -1,8 +1,15 @@
-"""What tests share."""
+"""What tests share; the cache is their own, so that none reads or leaves anything in that of whoever runs them."""
 
 import importlib
 
 import pytest
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _own_cache(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(scope="session")

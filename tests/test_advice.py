@@ -233,7 +233,8 @@ def test_the_short_list_keeps_its_order_without_rules(monkeypatch):
                 classes=("a", "b", "c"))
     audit, need = Audit(rows=1500, columns=8, findings=()), Need(families=("linear", "tree", "naive_bayes", "knn"))
     known = registry.plugins("rightfit.models.tabular")
-    assert not [r for r in rules.fired(description.from_task(task, audit, need)) if r.effect in rules.ON_FAMILIES]
+    assert not [r for r in rules.fired(description.from_task(task, audit, need)) if r.effect in rules.ON_FAMILIES
+                and r.effect != "alike"]
     short = shortlist.shortlist(task, audit, need)
     ranked = list(dict.fromkeys(c.family for c in short.candidates))
     assert sorted(ranked[1:], key=lambda n: known[n].rank) == ranked[1:]
@@ -251,3 +252,23 @@ def test_messages_exist_in_every_language():
     assert set(told) == {"en", "zh_CN"} and set(told["en"]) == set(told["zh_CN"])
     for key in told["en"]:
         assert set(re.findall(r"{(\w+)}", told["en"][key])) == set(re.findall(r"{(\w+)}", told["zh_CN"][key])), key
+
+
+def test_families_that_are_alike_stand_back_behind_each_other():
+    same = made(id="same", prefer=None, alike=["tag:boosting"], points=4)
+    places = {"catboost": 1.0, "lightgbm": 2.0, "xgboost": 3.0, "linear": 5.0}
+    found = rules.ranked(places, (same,), TAGS)
+    assert list(found) == ["catboost", "linear", "lightgbm", "xgboost"]
+    assert found["lightgbm"] == 6.0 and found["xgboost"] == 11.0 and list(found.values()) == sorted(found.values())
+    assert rules.ranked(places, (), TAGS) == places
+    with pytest.raises(UsageError, match="points"):
+        made(prefer=None, points=None, alike=["tag:boosting"])
+
+
+def test_a_language_that_is_not_said_is_no_other_language():
+    said = Description(modality="text", problem="binary", language="de")
+    quiet = Description(modality="text", problem="binary")
+    when = {"language": {"is_not": "en", "known": True}}
+    assert rules.holds(when, said) and not rules.holds(when, quiet)
+    assert rules.holds({"language": {"is_not": "en"}}, quiet)
+    assert Description(modality="tabular", problem="binary", categorical=1.0).categorical == 1.0

@@ -149,13 +149,33 @@ def test_more_traffic_never_costs_less(traffic, times):
     assert less.low <= less.value <= less.high and less.value <= more.value
 
 
-def test_the_cost_of_serving_by_hand():
-    # 3.9 ms at 160 of 224 pixels is 1.99 ms; 1,000 a second at 60 % of a core are 3.32, so 4 machines.
+def test_serving_costs_what_the_arithmetic_of_cost_says():
+    from rightfit.resources import afford, cost, tables
+
     asked = describe({"task": "image-classification", "traffic": "1000/s", "weights": True})
-    told = forecast.forecast(catalogue.known("image")["efficientnet"], asked)
-    assert told.serve_usd.value == pytest.approx(4 * 0.17 * 730) and told.asof == "2026-07-20"
-    quiet = asked.with_(traffic_per_s=None)
-    assert forecast.forecast(catalogue.known("image")["efficientnet"], quiet).serve_usd is None
+    card = catalogue.known("image")["efficientnet"]
+    told = forecast.forecast(card, asked)
+    of = cost.service({"latency_p95_ms": told.latency_ms.value, "memory_mib": told.memory_mib.value})
+    every = cost.plans(afford.of_architecture(tables.prices(), "x86_64"), of, cost.load(1000.0),
+                       afford.values(tables.assumptions()), tables.rates(), tables.carbon())
+    assert told.serve_usd.value == pytest.approx(every[0].usd_per_month) and told.serve_asof == every[0].asof
+    assert told.serve_usd.low <= told.serve_usd.value <= told.serve_usd.high
+    assert forecast.forecast(card, asked.with_(traffic_per_s=None)).serve_usd is None
+    assert forecast.forecast(card, asked.with_(device="raspberry-pi-5")).serve_usd is None
+
+
+def test_money_is_a_limit_like_any_other():
+    asked = describe({"task": "image-classification", "rows": 5000, "classes": 10, "weights": False,
+                      "traffic": "2000/s", "max_cost": "3000CNY/month"})
+    assert 300 < asked.serve_usd < 600
+    found = advise(asked)
+    assert f"--max-cost {asked.serve_usd:.10g}USD/month --traffic 2000/s" in found.command
+    dear = next(p for p in found.picks if p.forecast.serve_usd and p.forecast.serve_usd.value > asked.serve_usd)
+    assert any("cost of serving" in said.text for said in dear.against)
+    for said, words in (({"max_cost": "5USD/month"}, "add --traffic"), ({"max_cost": "5", "traffic": "1/s"}, "50USD"),
+                        ({"max_cost": "5USX/month", "traffic": "1/s"}, "USD")):
+        with pytest.raises(UsageError, match=words):
+            describe({"task": "image-classification", **said})
 
 
 def test_the_side_of_pictures_is_that_of_the_families():
@@ -192,11 +212,12 @@ def test_explain_shows_a_rule():
 
 def test_a_need_file_says_the_same_and_flags_overrule_it(tmp_path):
     path = tmp_path / "need.toml"
-    path.write_text('task = "text-classification"\nrows = 3000\nclasses = 4\nmax-latency = "2ms"\ntarget = "y"\n'
+    path.write_text('task = "text-classification"\nrows = 3000\nclasses = 4\nmax-latency = "2ms"\ntarget = "the y"\n'
                     'weights = ["w.safetensors"]\n')
     found = json.loads(run("advise", "--need", str(path), "--json").stdout)["description"]
     assert (found["rows"], found["latency_ms"], found["weights"]) == (3000, 2.0, True)
     other = json.loads(run("advise", "--need", str(path), "--rows", "90000", "--json").stdout)["description"]
+    assert "--target 'the y' " in json.loads(run("advise", "--need", str(path), "--json").stdout)["command"]
     assert other["rows"] == 90000 and other["classes"] == 4
 
 
@@ -215,12 +236,13 @@ def test_a_bad_need_file_gets_one_sentence(tmp_path, text, said):
 @pytest.mark.parametrize(("language", "heading"), [("en", "2 The data"), ("zh_CN", "二、数据")])
 def test_the_questionnaire_asks_six_chapters(language, heading):
     answers = ["tabular-classification", "5000", "2", "30", "20", "", "0.1", "n", "y", "n", "", "cpu", "5ms", "", "",
-               "n", "10m"]
+               "20/s", "50USD/month", "n", "10m"]
     done = run("advise", "--language", language, "--json", given="\n".join(answers) + "\n")
     found = answered(done)
     assert heading in done.stderr
     assert (found["problem"], found["rows"], found["features"], found["imbalance"]) == ("binary", 5000, 30, 20.0)
     assert found["misses"] is True and found["latency_ms"] == 5.0 and found["budget_s"] == 600
+    assert found["traffic_per_s"] == 20.0 and found["serve_usd"] == 50.0
 
 
 def test_an_answer_that_cannot_be_used_is_asked_again():

@@ -20,10 +20,9 @@ from PIL import Image
 from rightfit import cache
 from rightfit.data import table
 from rightfit.data._media import decode
-from rightfit.data.modalities import _image_files as listing
-from rightfit.data.modalities import image
+from rightfit.data.modalities import _zip, image
 from rightfit.errors import DataError, RightfitError, UnknownName, UsageError
-from rightfit.question import ask
+from rightfit.question import ask, enough
 from rightfit.records import Need
 from rightfit.registry import plugins
 from rightfit.task.understand import understand
@@ -225,7 +224,18 @@ def test_images_outside_every_class_are_told(tmp_path: Path) -> None:
 
 
 def test_two_images_are_read(tmp_path: Path) -> None:
+    """To be looked at; there is nothing to judge a model on."""
     assert posed(files(tmp_path, good("ab", 1))).rows == 2
+    assert "'a' (1), 'b' (1), add rows" in refused(enough, ask(str(tmp_path), Need()))
+    enough(ask(str(files(tmp_path, good("ab", 2))), Need()))
+
+
+def test_wishes_that_lead_nowhere_are_refused_before_anything_is_written(tmp_path: Path) -> None:
+    home = str(files(tmp_path, good("ab", 3)))
+    assert "weights='nowhere'" in refused(ask, home, Need(weights=("nowhere",)), kind=UsageError)
+    with pytest.raises(UnknownName, match="did you mean 'resnet") as caught:
+        ask(home, Need(bring=("timm:resnet_none",)))
+    assert len(str(caught.value)) < 200
 
 
 def test_ten_thousand_classes_are_refused_before_anything_is_decoded(tmp_path: Path, monkeypatch: Any) -> None:
@@ -321,7 +331,7 @@ def test_half_an_unpacking_is_never_taken_for_a_whole_one(tmp_path: Path, monkey
     archive = zipped(tmp_path / "x.zip", list(good().items()))
     with cache.at(tmp_path / "cache"):
         with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-            patched.setattr(listing.shutil, "copyfileobj", _interrupt)
+            patched.setattr(_zip.shutil, "copyfileobj", _interrupt)
             image.read(archive, Need())
         assert not list((tmp_path / "cache").glob("*files-*"))
         assert len(image.read(archive, Need()).frame) == 6

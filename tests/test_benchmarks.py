@@ -196,8 +196,48 @@ def test_the_memory_of_a_process_tree_is_seen(benchmark):
     code = "import time; x = bytearray(60 << 20); time.sleep(1.5)"
     outer = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {code!r}])"
     with subprocess.Popen(speed.python(outer)) as process:
-        tree = speed.Tree(process.pid)
+        tree = benchmark("common").Tree(process.pid)
         tree.start()
         process.wait()
         tree.join()
-    assert tree.most == 2 and 60 < tree.pss_mib <= tree.rss_mib < 200
+    assert tree.most == 2 and 60 < tree.pss_mib <= tree.rss_mib < 200 and 0 < tree.cpu_s < 60
+
+
+def test_runs_on_pictures_become_rows_and_a_page(benchmark, tmp_path):
+    images, figures = benchmark("images"), benchmark("figures")
+    trials = [{"family": "frozen", "state": "ok", "metric": {"value": v, "low": v - 0.1, "high": v + 0.1}}
+              for v in (0.7, 0.8)] + [{"family": "cnn", "state": "pruned", "metric": {"value": 0.9}}]
+    done = {"chosen": {"family": "frozen", "params": {"network": "n"}, "steps": [{"name": "float16"}]},
+            "estimate": {"metric": "accuracy", "value": 0.8, "low": 0.7, "high": 0.9, "n": 50}, "trials": trials,
+            "measured": {"latency_p50_ms": 2.0, "size_mib": 8.0},
+            "extras": {"stages": [{"name": "look", "candidates": 5, "removed": 2, "seconds": 3.0}]}}
+    (best,) = images.families("cifar10", images.CASES["cifar10"], 600, done)
+    assert (best["family"], best["value"], best["goal"]) == ("frozen", 0.8, 0.8)
+    row = images.reached(done)
+    assert (row["value"], row["on"], row["steps"]) == (0.8, "left-out rows, 50", "float16")
+    assert images.spent(done)["look"] == "5 in, 2 out" and images.spent(done)["folds_s"] == ""
+    done["extras"]["test"] = {"value": 0.85, "low": 0.8, "high": 0.9, "rows": 40}
+    assert images.reached(done)["value"] == 0.85
+    rows = [{"case": "cifar10", "what": "chosen", "budget_s": 600, "wall_s": 600.0, "cpu_s": 900.0, "goal": 0.84,
+             "peers": "", **images.reached(done), **images.spent(done), "load_1m": 1}]
+    page = "\n".join(figures.images([{k: str(v) for k, v in r.items()} for r in rows]))
+    assert "| 0.850 [0.800, 0.900] |" in page and "| yes |" in page
+
+
+def test_made_pictures_lie_in_class_folders(benchmark, tmp_path):
+    memory = benchmark("images_memory")
+    assert memory.write(tmp_path, 25, 16) > 0
+    assert len(list(tmp_path.glob("class */*.jpg"))) == 25 and len(list(tmp_path.iterdir())) == memory.CLASSES
+
+
+def test_the_geometric_mean_counts_the_networks_that_were_meant(benchmark):
+    latency, figures = benchmark("delivered_latency"), benchmark("figures")
+    rows = [{"network": "resnet18", "times_faster": "2", "loss": "0.001"},
+            {"network": "minilm", "times_faster": "8", "loss": "0.002"},
+            {"network": "another", "times_faster": "99", "loss": "1"}]
+    found = latency.summary(rows)
+    assert found["times_faster"] == 4.0 and found["loss"] == 0.002
+    names = ("network", "weights", "steps", "eager_1_ms", "eager_all_ms", "delivered_ms", "times_faster", "loss",
+             "peers")
+    page = figures.delivered_latency([{name: str(row.get(name, "")) for name in names} for row in (*rows, found)])
+    assert any("geometric mean of 2" in line and "4.00" in line for line in page)

@@ -9,6 +9,7 @@ from rightfit import registry
 from rightfit.errors import Unavailable, UsageError
 from rightfit.models.bring import _source, onnx_file, sklearn_estimator
 from rightfit.package.runtimes import tabular
+from rightfit.package.runtimes import text as text_runtime
 from rightfit.records import Column, Dataset, Need, Schema, Task
 from rightfit.testing import check_family, table
 
@@ -69,7 +70,8 @@ def test_sources_are_names_and_options(tmp_path, monkeypatch):
 
 def test_every_scheme_has_its_families():
     schemes = {(family.scheme, family.modality) for family in FAMILIES.values()}
-    assert {("sklearn", "tabular"), ("sklearn", "text"), ("onnx", "tabular"), ("onnx", "image"), ("timm", "image"),
+    assert {("sklearn", "tabular"), ("sklearn", "text"), ("onnx", "tabular"), ("onnx", "image"), ("onnx", "text"),
+            ("timm", "image"),
             ("transformers", "text"), ("torch", "image"), ("torch", "text"), ("torch", "tabular"), ("keras", "image"),
             ("keras", "tabular")} <= schemes
     for family in FAMILIES.values():
@@ -300,6 +302,60 @@ def test_files_that_do_not_fit_are_refused_in_one_sentence(tmp_path):
     picture_graph(tmp_path / "std.onnx", [None, 3, 8, 8])
     with pytest.raises(UsageError, match="scale and std above 0"):
         fitted(FAMILIES["onnx_image"], f"{tmp_path}/std.onnx?std=0", data, task)
+
+
+def word_graph(path, names=("input_ids", "attention_mask")):
+    """Logits are the sums of two figures for each word that is no padding; and a tokenizer of six words beside it."""
+    import tokenizers
+    from onnx import TensorProto, helper, numpy_helper
+
+    words = {"[PAD]": 3, "[UNK]": 0, "good": 1, "bad": 2, "very": 4, "day": 5}
+    table = np.array([[0, 0], [0, 2], [2, 0], [50, -50], [0, 0], [0.1, 0.1]], np.float32)
+    nodes = [helper.make_node("Gather", ["table", names[0]], ["each"]),
+             helper.make_node("Cast", [names[-1]], ["mask"], to=TensorProto.FLOAT),
+             helper.make_node("Unsqueeze", ["mask", "last"], ["wide"]),
+             helper.make_node("Mul", ["each", "wide"], ["seen"]),
+             helper.make_node("ReduceSum", ["seen", "second"], ["logits"], keepdims=0)]
+    given = [helper.make_tensor_value_info(name, TensorProto.INT64, ["batch", "sequence"]) for name in names]
+    graph = helper.make_graph(nodes, "g", given, [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["b", 2])],
+                              [numpy_helper.from_array(table, "table"),
+                               numpy_helper.from_array(np.array([2]), "last"),
+                               numpy_helper.from_array(np.array([1]), "second")])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+    model.ir_version = 8
+    path.write_bytes(model.SerializeToString())
+    made = tokenizers.Tokenizer(tokenizers.models.WordLevel(words, unk_token="[UNK]"))
+    made.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+    made.save(str(path.with_name("tokenizer.json")))
+    return str(path)
+
+
+def test_a_graph_over_tokens_reads_texts(tmp_path):
+    import pandas as pd
+
+    pytest.importorskip("tokenizers")
+    source, family = word_graph(tmp_path / "words.onnx"), FAMILIES["onnx_text"]
+    texts = ["very good day", "bad", "good", "very very bad day", "never seen", "good good good bad", ""] * 4
+    data = Dataset(X=pd.DataFrame({"text": pd.Series(texts, dtype=object)}), y=np.array([1, 0, 1, 0, 0, 1, 0] * 4),
+                   schema=Schema(columns=(Column(name="text", kind="text"),)))
+    task = Task(modality="text", problem="binary", target=("y",), metric="", classes=("no", "yes"))
+    model = fitted(family, source, data, task)
+    out = model.predict(data.X)
+    sure = 1 / (1 + np.exp(-2))
+    assert np.allclose(out[:2], [[1 - sure, sure], [sure, 1 - sure]], atol=1e-6)
+    assert np.allclose(out[4], 0.5) and (out[[0, 2, 5], 1] > 0.5).all()
+    (tmp_path / "p").mkdir()
+    assert np.allclose(text_runtime.load(tmp_path / "p", model.save(tmp_path / "p")).frame(data.X), out, atol=1e-6)
+    (tmp_path / "alone").mkdir()
+    alone, other = tmp_path / "alone" / "m.onnx", tmp_path / "other.onnx"
+    alone.write_bytes((tmp_path / "words.onnx").read_bytes())
+    word_graph(other, ("ids", "attention_mask"))
+    for wrong, why in ((str(alone), "needs its tokenizer.json"), (str(other), "must take input_ids.*got inputs=ids"),
+                       (f"{source}?size=3", "option='size'"), (f"{tmp_path}/no.onnx", "must exist"),
+                       (f"{source}?tokenizer={tmp_path}/words.onnx", "readable tokenizer.json")):
+        with pytest.raises(UsageError, match=why):
+            fitted(family, wrong, data, task)
+    assert fitted(family, f"{alone}?tokenizer={tmp_path}/tokenizer.json", data, task).predict(data.X).shape == (28, 2)
 
 
 def test_another_content_is_another_candidate(tmp_path):

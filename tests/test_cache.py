@@ -83,3 +83,18 @@ def test_a_trace_has_a_listener_or_costs_nothing() -> None:
         trace.point(epoch=1, loss=0.5)
     trace.point(loss=2.0)
     assert points == [{"epoch": 1.0, "loss": 0.5}]
+
+
+def test_time_spent_on_what_is_kept_is_counted_once(tmp_path):
+    import time
+
+    def compute(positions):
+        time.sleep(0.02)
+        return np.zeros((len(positions), 1))
+
+    with cache.at(tmp_path):
+        before = cache.computing_s()
+        cache.rows("t", ["a", "b"], compute)
+        once = cache.computing_s()
+        cache.rows("t", ["b", "a"], compute)
+    assert once - before >= 0.02 and cache.computing_s() == once

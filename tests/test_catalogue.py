@@ -149,7 +149,10 @@ def test_networks_are_counted_on_the_meta_device():
     assert found["resnet18"].flops == pytest.approx(2 * 1.814e9 * (160 / 224) ** 2, rel=0.02)
     (lstm, gru), = [meta.sizes(FAMILIES["lstm"])]
     assert lstm.parameters > gru.parameters > 20_000 * 64 and lstm.flops > 0
-    assert meta.sizes(FAMILIES["bert"]) == [] and meta.sizes(FAMILIES["linear"]) == []
+    encoder, = meta.sizes(FAMILIES["bert"])
+    assert encoder.parameters == pytest.approx(22.6e6, rel=0.01) and encoder.licence == "apache-2.0"
+    assert found["resnet18"].weights.startswith("timm/resnet18") and found["resnet18"].licence == "apache-2.0"
+    assert meta.sizes(FAMILIES["linear"]) == []
 
 
 def test_the_table_of_models_imports_no_torch():
@@ -185,3 +188,33 @@ def test_the_benchmark_of_the_advice_replays(tmp_path):
     assert (texts["winner"], texts["place"], texts["rank_correlation"], texts["in_top_3"]) == ("tfidf_nb", 1, 1.0, 1)
     assert (case["winner"], case["in_top_3"]) == ("linear", 1) and case["latency_error"] == pytest.approx(0, abs=0.01)
     assert any("top 3 in 1 of 1" in line for line in advice.summed([texts]))
+
+
+def test_what_was_measured_here_is_remembered_the_newest_times(tmp_path):
+    path = tmp_path / "rightfit" / "measured.jsonl"
+    for times in range(catalogue.REMEMBERED + 3):
+        catalogue.remember("linear", {"latency_p95_ms": 0.02 + times}, path)
+    catalogue.remember("tree", {"latency_p95_ms": 0.01}, path)
+    kept = catalogue.measured("linear", path)
+    assert [one["latency_p95_ms"] for one in kept] == pytest.approx([3.02 + i for i in range(catalogue.REMEMBERED)])
+    assert len(catalogue.measured("tree", path)) == 1
+    nowhere = tmp_path / "file"
+    nowhere.write_text("")
+    catalogue.remember("linear", {"latency_p95_ms": 1.0}, nowhere / "below" / "measured.jsonl")
+
+
+def test_strengths_are_said_in_chinese_for_families_that_exist():
+    said = _files.read("facts", "spoken_zh_CN")["family"]
+    for name, both in said.items():
+        assert set(both) == {"good_at", "bad_at"} and all(re.search("[\u4e00-\u9fff]", text) for text in both.values())
+        if name in CARDS:
+            assert CARDS[name].spoken("good_at", "zh_CN") == both["good_at"] and CARDS[name].spoken("good_at") != both[
+                "good_at"]
+    assert len(set(said) & set(CARDS)) >= 30
+    assert CARDS["baseline"].spoken("good_at", "zh_CN") == CARDS["baseline"].good_at
+
+
+def test_the_table_of_models_holds_a_family_on_each_line():
+    page = run("--modality", "tabular").output
+    line = next(one for one in page.splitlines() if one.startswith("lightgbm"))
+    assert "MIT" in line and "2017" in line and "µs" in line and "large tables" in line

@@ -382,6 +382,21 @@ def test_a_step_that_does_not_pay_or_loses_is_refused(package: Path, labelled: s
     assert "of the labels" in found.attempts[1].reason and "--data" in found.attempts[1].reason
 
 
+def test_a_gain_by_noise_alone_goes_away(package: Path, labelled: str, tmp_path: Path,
+                                         monkeypatch: pytest.MonkeyPatch) -> None:
+    plugins = registry.plugins(compress.PLUGINS)
+    for name in [n for n in plugins if n != "float16"]:
+        monkeypatch.delitem(plugins, name)
+    monkeypatch.setitem(plugins, "float16", replace(plugins["float16"], apply=lambda folder, meta, *_: dict(meta)))
+    measured = compressing.probe(package)
+    slowed = iter([2.0, 1.0, 1.0, 1.0])  # as it is, while something else ran; the copy; both again
+    monkeypatch.setattr(compressing, "probe", lambda path: {
+        **measured, "latency_p50_ms": measured["latency_p50_ms"] * next(slowed)})
+    found = compressing.compress(package, tmp_path / "same", data=labelled)
+    assert (found.status, found.attempts[1].reason) == ("unchanged", "neither faster nor smaller")
+    assert next(slowed, None) is None
+
+
 def test_infeasible_writes_nothing_and_names_the_nearest(package: Path, tmp_path: Path) -> None:
     found = compressing.compress(package, tmp_path / "out", limits=(replace(SMALL, limit=0.001),))
     assert found.status == "infeasible" and not (tmp_path / "out").exists() and found.nearest

@@ -30,6 +30,16 @@ def test_a_tie_goes_to_the_clearly_cheaper():
     assert decide.order([best, contender("b", 0.899, 3.9)], [])[0].key == "a"
 
 
+def test_a_tie_hides_no_large_loss():
+    """However noisy: 3 points of a score that ends at 1, or 3 % of a loss."""
+    for utility, behind in ((0.9, 0.03), (-10.0, 0.3)):
+        cheap = contender("b", utility - behind, 0.1)
+        best = contender("a", utility, 4.0, behind={"b": (behind, 0.3)})
+        near = contender("a", utility, 4.0, behind={"b": (behind / 3, 0.3)})
+        assert [c.key for c in decide.ties(best, [best, cheap])] == ["a"] and decide.order([best, cheap], [])[0] == best
+        assert decide.order([near, cheap], [])[0].key == "b"
+
+
 def test_a_limit_is_held_with_headroom():
     assert not decide.check([LATENCY], {"latency_p95_ms": 4.9})[0].met
     assert decide.check([LATENCY], {"latency_p95_ms": 3.9})[0].met

@@ -29,10 +29,10 @@ def raced(tmp_path):
     y = np.where(x[:, 0] + x[:, 1] + random.normal(size=300) > 0, "yes", "no")
     question = examine(ask(pd.DataFrame(x, columns=list("abc")).assign(y=y), NEED))
     with Store.open(tmp_path / "run", {}) as store, Inline() as pool:
-        racing = lineup.line_up(question, store, start(60.0), 4000.0, lambda kind, fields: None)
+        racing = lineup.line_up(question, store, start(600.0), 4000.0, lambda kind, fields: None)
         race.run(racing, pool, 1)
         bench = deliver.Bench(board=racing.board, baseline=racing.board.baseline, stage=racing.folder,
-                              package=tmp_path / "run" / "package", pool=pool, clock=start(60.0), seed=0,
+                              package=tmp_path / "run" / "package", pool=pool, clock=start(600.0), seed=0,
                               memory_mib=4000.0, watch=lambda kind, fields: None)
         yield question, racing, bench
 

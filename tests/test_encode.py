@@ -27,7 +27,7 @@ REGRESSION = Task(modality="tabular", problem="regression", target=("y",), metri
 OPTIONS = [
     {},
     {"categorical": "onehot", "max_categories": 3, "impute": "median", "indicator": True, "scale": "standard",
-     "cyclic": True, "token_weight": "tfidf"},
+     "cyclic": True, "token_weight": "tfidf", "text_scores": False},
     {"categorical": "ordinal", "scale": "robust", "token_weight": "count"},
     {"categorical": "target", "scale": "quantile", "impute": "median"},
     {"categorical": "code", "indicator": True, "tokens": 0},
@@ -106,6 +106,69 @@ def test_target_encoding_does_not_leak_into_its_own_row():
     own = np.corrcoef(encoder.frame(X)[:, 0], y)[0, 1]
     fair = np.corrcoef(matrix[:, 0], y)[0, 1]
     assert 0.15 < fair < own - 0.15
+
+
+NOTES = Schema(columns=(Column(name="note", kind="text"),))
+
+
+def notes(n, tell, seed=0):
+    """Texts of eight of 300 words; where they tell, a pair of words gives the label that each alone does not."""
+    rng = np.random.default_rng(seed)
+    y = rng.integers(0, 2, n)
+    drawn = [" ".join(f"w{k}" for k in rng.integers(0, 300, 8)) for _ in range(n)]
+    said = [f"{text} {'not good' if label else 'good not'}" if tell else text
+            for text, label in zip(drawn, y, strict=True)]
+    return pd.DataFrame({"note": pd.Series(said, dtype=object)}), y
+
+
+def test_what_a_text_says_of_the_target_is_a_feature_that_does_not_leak():
+    X, y = notes(600, tell=True)
+    encoder, matrix = Encoder.fit(X[:400], y[:400], NOTES, BINARY, {"tokens": 0})
+    at = encoder.names.index("note (score)")
+    new = encoder.frame(X[400:])[:, at]
+    assert np.corrcoef(new, y[400:])[0, 1] > 0.5 and np.corrcoef(matrix[:, at], y[:400])[0, 1] > 0.5
+    X, y = notes(400, tell=False)
+    encoder, matrix = Encoder.fit(X, y, NOTES, BINARY, {"tokens": 0})
+    assert np.corrcoef(encoder.frame(X)[:, at], y)[0, 1] > 0.7 and abs(np.corrcoef(matrix[:, at], y)[0, 1]) < 0.2
+
+
+def test_text_scores_are_those_of_a_ridge_regression():
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import Ridge
+
+    X, _ = notes(200, tell=True)
+    y = X["note"].str.len().to_numpy(float) + np.random.default_rng(1).normal(size=200)
+    encoder, _ = Encoder.fit(X, y, NOTES, REGRESSION, {"tokens": 0})
+    theirs = TfidfVectorizer(analyzer=encode_apply.terms, binary=True, min_df=2)
+    weights = theirs.fit_transform([text for text in X["note"]])
+    expected = Ridge(alpha=1.0).fit(weights, (y - y.mean()) / y.std()).predict(weights)
+    found = encoder.frame(X)[:, encoder.names.index("note (score)")]
+    assert np.abs(found - expected).max() < 0.05
+
+
+def test_text_scores_learn_from_some_of_many(monkeypatch):
+    from rightfit.data import _encode_texts
+
+    X, y = notes(600, tell=True)
+    monkeypatch.setattr(_encode_texts, "ROWS", 300)
+    encoder, matrix = Encoder.fit(X, y, NOTES, BINARY, {"tokens": 0, "scale": "standard"})
+    at = encoder.names.index("note (score)")
+    assert np.corrcoef(matrix[:, at], y)[0, 1] > 0.5 and abs(matrix[:, at].std() - 1) < 1e-3
+    assert np.isclose(matrix[:, at], encoder.frame(X)[:, at]).mean() == 0.5
+
+
+def test_text_scores_for_classes_chinese_missing_and_few():
+    says = ["很好 很好吃", "太差了 不好", "一般 还行"]
+    code = np.arange(90) % 3
+    X = pd.DataFrame({"note": pd.Series([None if i % 10 == 0 else f"{says[k]} {i % 7}" for i, k in enumerate(code)],
+                                        dtype=object)})
+    encoder, _ = Encoder.fit(X, code, NOTES, MULTI, {"tokens": 0})
+    columns = [encoder.names.index(f"note (is {c})") for c in "abc"]
+    assert (encoder.frame(X[1:10])[:, columns].argmax(axis=1) == code[1:10]).all()
+    assert np.isfinite(encoder.row({"note": None})).all() and np.isfinite(encoder.row({})).all()
+    few, _ = Encoder.fit(X[:12], code[:12], NOTES, MULTI, {})
+    off, _ = Encoder.fit(X, code, NOTES, MULTI, {"text_scores": False})
+    assert not any("(is" in name for name in (*few.names, *off.names))
 
 
 def test_levels_of_one_row_are_not_believed():

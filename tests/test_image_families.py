@@ -161,6 +161,15 @@ def test_full_tuning_changes_the_body_but_not_the_norms(tmp_path: Path) -> None:
     assert running and all(torch.equal(own[n], before[n]) for n in running)
 
 
+def test_tuning_starts_from_the_head_that_suits_the_features(tmp_path: Path) -> None:
+    path, _ = stored(tmp_path, "test_resnet")
+    data, task = example("multiclass", n=60)
+    params = {**_timm.TUNED, "network": "test_resnet", "size": 32, "weights": str(path), "epochs": 1,
+              "learning_rate": 1e-12}
+    model = built("resnet", task, **params).fit(data, seed=0, deadline=late())
+    assert (model.predict(data.X).argmax(axis=1) == data.y).mean() > 0.8
+
+
 def test_a_file_of_no_known_name_is_taken_when_it_fits(tmp_path: Path) -> None:
     path, _ = stored(tmp_path, "test_resnet", "my_own")
     params = {**family("resnet").defaults, "network": "test_resnet", "pretrained": True}
@@ -229,11 +238,11 @@ def test_features_are_computed_once_and_shared_by_heads(tmp_path: Path, monkeypa
 
 
 def test_embedding_stops_in_time_and_learns_from_what_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    from rightfit.models.image import _features
+    from rightfit.models.image import _embed, _features
 
     real = _features.FeatureModel._features
     monkeypatch.setattr(_features.FeatureModel, "_features", lambda self, X: time.sleep(0.2) or real(self, X))
-    monkeypatch.setattr(_features, "PART", 32)
+    monkeypatch.setattr(_embed, "PART", 32)
     data, task = example("multiclass", n=400, seed=11)
     built("hog", task).fit(data.take(np.arange(8)), seed=0, deadline=late())
     start = time.monotonic()

@@ -14,7 +14,7 @@ HOME = Path(__file__).parent.parent / "src" / "rightfit"
 
 LAYERS = ("errors units records", "registry cache trace need_file", "task data metrics", "models resources", "advice",
           "package", "store engines", "tuning", "question", "decide", "delivery", "report",
-          "choose advise testing estimators", "cli")
+          "choose advise testing estimators", "replay", "cli")
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names.split()}
 RANK |= dict.fromkeys(("__init__", "__main__", "progress"), RANK["cli"])
 

@@ -15,7 +15,7 @@ from rightfit.delivery.monitor.compare import Past, Rules, compare
 from rightfit.delivery.update import delivered
 from rightfit.errors import DataError, PackageError, UsageError
 from rightfit.package import load, write
-from rightfit.records import Candidate, Limit, Need, Rule, Task
+from rightfit.records import Candidate, Limit, Need, Rule, Task, asdict
 from rightfit.tuning import trial
 
 
@@ -196,3 +196,157 @@ def test_the_command_alarms_remembers_and_posts(package, tmp_path, capsys, monke
 def test_wrong_questions_get_one_sentence(package, wrong, capsys, monkeypatch):
     code, out, err = call(["monitor", package, *wrong], capsys, monkeypatch)
     assert (code, out) == (2, "") and err.startswith("rightfit: ") and err.count("\n") == 1
+
+
+def test_concept_drift_is_a_column_of_its_own_and_covariates_alone_are_none(package):
+    def concept(**how):
+        found = check.monitor(package, rows(1500, **how))
+        return next(f for f in found.features if f.name == "(label given prediction)")
+
+    assert concept(seed=10, flip=True).alarm
+    assert not concept(seed=11).significant and not concept(seed=12, shift=0.7).significant
+
+
+def test_drifted_columns_show_examples_and_a_figure(package):
+    found = check.monitor(package, rows(800, seed=13, shift=1))
+    first = next(f for f in found.features if f.name == "a")
+    assert first.psi > 0.2 and len(first.examples) == 3 and first.examples[0].startswith("row ")
+
+
+def test_a_stream_of_labels_tells_where_it_fell(package):
+    pytest.importorskip("river")
+    window = pd.concat([rows(300, seed=14), rows(500, seed=15, flip=True)], ignore_index=True)
+    found = check.monitor(package, window, rules=Rules(stream="adwin"))
+    assert found.findings[0].code == "stream_fall" and 300 <= found.findings[0].data["row"] < 500
+
+
+def test_clocks_of_several_zones_are_read_and_one_that_goes_back_is_refused(package):
+    when = pd.date_range("2026-01-01", periods=200, freq="h", tz="Asia/Shanghai")
+    window = rows(200, seed=16).assign(when=when.astype(str))
+    window.loc[100, "when"] = when[100].tz_convert("UTC").isoformat()
+    assert check.monitor(package, window, rules=Rules(time="when")).enough
+    window.loc[100, "when"] = when[98].isoformat()
+    with pytest.raises(DataError, match="row=100"):
+        check.monitor(package, window, rules=Rules(time="when"))
+    with pytest.raises(DataError, match="'soon'"):
+        check.monitor(package, window.assign(when="soon"), rules=Rules(time="when"))
+
+
+def test_the_page_shows_trends_in_two_languages(package, tmp_path, capsys, monkeypatch):
+    for seed, shift in ((17, 0), (18, 1)):
+        rows(400, seed=seed, shift=shift).to_csv(tmp_path / "w.csv", index=False)
+        call(["monitor", package, "--data", tmp_path / "w.csv", "--history", tmp_path / "h.jsonl", "--report",
+              tmp_path / "en.html"], capsys, monkeypatch)
+    call(["monitor", package, "--data", tmp_path / "w.csv", "--history", tmp_path / "h.jsonl", "--report",
+          tmp_path / "zh.html", "--language", "zh_CN"], capsys, monkeypatch)
+    english, chinese = ((tmp_path / f"{name}.html").read_text(encoding="utf-8") for name in ("en", "zh"))
+    assert "Alarm" in english and "over time" in english and english.count("<svg") == 2
+    assert "警报" in chinese and "趋势" in chinese and "<script" not in english + chinese
+
+
+class Sink(threading.Thread):
+    """An SMTP server for one message."""
+
+    def __init__(self):
+        import socket
+
+        super().__init__(daemon=True)
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.port, self.got = self.socket.getsockname()[1], ""
+
+    def run(self):
+        peer, _ = self.socket.accept()
+        with peer, peer.makefile("rw", encoding="utf-8", newline="\r\n") as talk:
+            def say(line):
+                talk.write(line + "\n")
+                talk.flush()
+
+            say("220 sink")
+            for line in talk:
+                if line.upper().startswith("DATA"):
+                    say("354 go on")
+                    for part in iter(lambda: talk.readline().rstrip("\r\n"), "."):
+                        self.got += part + "\n"
+                say("221 bye" if line.upper().startswith("QUIT") else "250 ok")
+
+
+def test_an_alarm_is_mailed_and_a_mail_that_fails_is_said(package, tmp_path, capsys, monkeypatch):
+    rows(400, seed=19, shift=1).to_csv(tmp_path / "w.csv", index=False)
+    sink = Sink()
+    sink.start()
+    (tmp_path / "smtp.toml").write_text(f'host = "127.0.0.1"\nport = {sink.port}\nsender = "a@example.org"\n'
+                                        'to = ["b@example.org"]\n')
+    ask = ["monitor", package, "--data", tmp_path / "w.csv", "--mail", tmp_path / "smtp.toml"]
+    code, _, err = call(ask, capsys, monkeypatch)
+    sink.join(10)
+    sink.socket.close()
+    assert (code, err) == (5, "") and "Subject: rightfit: ALARM" in sink.got and "a: ks" in sink.got
+    code, _, err = call(ask, capsys, monkeypatch)
+    assert code == 5 and "could not be sent" in err
+
+
+def test_a_watch_outlives_a_window_that_is_empty(package, tmp_path, capsys, monkeypatch):
+    import time
+
+    from rightfit.delivery import log
+
+    kept, pauses = [rows(60, seed=20), rows(120, seed=21), rows(0), rows(200, seed=22, shift=1)], []
+    asked = []
+
+    def read(folder, since=None):
+        asked.append(since)
+        now = kept.pop(0)
+        return now.assign(timestamp=pd.date_range(f"2026-01-0{len(asked)}", periods=len(now), freq="s", tz="UTC"))
+
+    def sleep(seconds):
+        pauses.append(seconds)
+        if len(pauses) == 4:
+            raise SystemExit(0)
+
+    monkeypatch.setattr(log, "read", read)
+    monkeypatch.setattr(time, "sleep", sleep)
+    _, out, err = call(["monitor", package, "--log", tmp_path, "--every", "1h"], capsys, monkeypatch)
+    assert [line.split(":")[0] for line in out.splitlines() if not line.startswith("  ")] == \
+        ["Not enough data", "No alarm", "ALARM"]
+    assert asked[0] is asked[1] is None and asked[2] == asked[3] is not None  # a short window waits for more
+    assert "rows=0" in err and pauses == [3600.0] * 4
+
+
+def test_a_reference_below_the_minimum_and_a_newer_package_are_refused(package, tmp_path):
+    write.install(package, tmp_path / "few")
+    few = {"seen": {"a": [0.0] * 10}, "y": [0, 1] * 5, "pred": [[0.5, 0.5]] * 10, "importance": {}}
+    (tmp_path / "few" / reference.NAME).write_text(json.dumps(few))
+    write._write_manifest(tmp_path / "few")
+    with pytest.raises(DataError, match="rows=10"):
+        check.monitor(tmp_path / "few", rows(200))
+    write.install(package, tmp_path / "newer")
+    path = tmp_path / "newer" / "package.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "format": 99}))
+    write._write_manifest(tmp_path / "newer")
+    with pytest.raises(PackageError, match="99"):
+        check.monitor(tmp_path / "newer", rows(200))
+
+
+def test_values_of_a_tree_are_the_same_on_both_sides_of_the_reference(package, tmp_path):
+    model = load(package)
+    data = assemble(rows(900, seed=23), model.schema, model.task)
+    steps = np.digitize(delivered(model, data)[0][:, 1], [1 / 3, 2 / 3]) / 3 + 1 / 7
+    pred = np.column_stack([1 - steps, steps])
+    write.install(package, tmp_path / "tree")
+    reference.attach(tmp_path / "tree", data.X, data.y, pred, {})
+    kept = reference.read(tmp_path / "tree", model.schema).pred
+    one, other = (check._said(model, side, side.argmax(axis=1))["(confidence)"] for side in (kept, pred))
+    assert np.array_equal(np.unique(one), np.unique(other))
+
+
+def test_labels_of_one_class_have_no_roc_auc_and_that_is_no_fault(package, tmp_path, capsys, monkeypatch):
+    import dataclasses
+
+    write.install(package, tmp_path / "auc")
+    info = load(package).info
+    task = dataclasses.replace(load(package).task, metric="roc_auc")
+    write.amend(tmp_path / "auc", {"package.json": {**info, "task": asdict(task)}})
+    rows(400, seed=24).assign(y="no").to_csv(tmp_path / "w.csv", index=False)
+    code, out, err = call(["monitor", tmp_path / "auc", "--data", tmp_path / "w.csv", "--report", tmp_path / "p.html"],
+                          capsys, monkeypatch)
+    assert code == 5 and err == "" and "(label)" in out and "realised" not in out

@@ -116,6 +116,15 @@ def test_an_update_counts_from_then_on_and_is_whole(home):
     assert tables.update(written(home / "carbon.csv", "carbon"))[0] == "carbon"
 
 
+def test_going_back_takes_the_users_tables_away(home, capsys, monkeypatch):
+    bundled = tables.prices()
+    assert call(["prices", "update", written(home / "mine.csv")], capsys, monkeypatch)[0] == 0
+    assert len(tables.prices()) == 3
+    code, out, _ = call(["prices", "reset"], capsys, monkeypatch)
+    assert code == 0 and out.startswith("1 tables of yours removed") and tables.prices() == bundled
+    assert call(["prices", "reset"], capsys, monkeypatch)[1].startswith("0 tables")
+
+
 def test_the_variable_wins(home, monkeypatch):
     other = written(home / "other.csv", rows=5)
     tables.update(written(home / "mine.csv"))

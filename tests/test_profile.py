@@ -73,7 +73,8 @@ def test_what_cannot_be_measured_is_a_sentence(tmp_path: Path, taken: dict[str, 
 
 
 @pytest.mark.parametrize(("path", "value", "said"), [
-    (("rightfit",), "7.1.0", "install the same version on both"), (("rightfit",), None, "must hold rightfit"),
+    (("rightfit",), "7.1.0", "install the same version on both"),
+    (("rightfit",), "0.0.9", "install the same version on both"), (("rightfit",), None, "must hold rightfit"),
     (("format",), 99, "format=99"), (("micro",), None, "must hold micro"),
     (("micro", "gemm_gflops"), 0, "gemm_gflops=0"), (("measured", "latency_p95_ms"), "fast", "latency_p95_ms='fast'"),
     (("measured", "memory_mib"), True, "memory_mib=True"), (("measured", "throughput_per_s"), -1.0, "above 0"),
@@ -145,13 +146,12 @@ class Ledger:
 def bench(package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     """One contender of 1 ms here, whose refit is the toy package."""
     candidate = Candidate(family="toy")
-    entry = SimpleNamespace(candidate=candidate, rule=None, floors={}, measured={})
+    entry = SimpleNamespace(candidate=candidate, rule=None, floors={}, measured={}, learned=())
     measured = {"latency_p95_ms": 1.0, "latency_p50_ms": 0.9, "size_mib": 0.1, "memory_mib": 80.0}
     contender = Contender(key=candidate.key, family="toy", utility=0.9, measured=measured, gaps={})
     base = Contender(key="base", family="baseline", utility=0.1, measured=measured, gaps={}, baseline=True)
     monkeypatch.setattr(target.prove, "finalists", lambda board, baseline: {candidate.key: entry})
     monkeypatch.setattr(delivering, "_gather", lambda bench, known, entries: [contender, base])
-    monkeypatch.setattr(delivering, "settled", lambda entry: candidate)
 
     def refit(bench: Bench, entry: Any, candidate: Candidate) -> Any:
         install(package, tmp_path / "refit")

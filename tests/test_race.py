@@ -29,7 +29,7 @@ def table(rows=400, leak=False):
 
 
 def raced(frame, folder, *, budget="60s", **need):
-    asked = rf.Need(target="y", budget=budget, families=FAMILIES, folds=3, **({"proposals": 2} | need))
+    asked = rf.Need(target="y", budget=budget, folds=3, **({"families": FAMILIES, "proposals": 2} | need))
     question = examine(ask(frame, asked))
     store = Store.open(folder, {"data": question.fingerprint})
     heard = []
@@ -64,6 +64,16 @@ def test_the_slow_lead_on_one_fold_when_it_is_beyond_doubt(tmp_path):
     assert leader_of(board).candidate.key == slow
     finalists = prove.finalists(board, board.baseline)
     assert list(finalists) == [slow, quick] and {e.folds for e in finalists.values()} == {(0,)}
+    store.close()
+
+
+def test_a_family_that_fell_behind_finishes_the_repeat_for_blends(tmp_path):
+    racing, store, _ = raced(table(), tmp_path / "run", proposals=0, families=(*FAMILIES, "blend"))
+    board = racing.board
+    whole = {board.candidates[key].family for key in board.candidates if board.folds(key) == (0, 1, 2)}
+    assert board.pruned and {"linear", "tree", "naive_bayes"} <= whole
+    behind = [key for key in board.pruned if board.folds(key) == (0, 1, 2)]
+    assert behind and all(key in board.out for key in behind)
     store.close()
 
 
@@ -150,3 +160,27 @@ def test_a_later_fold_that_runs_out_of_time_costs_a_candidate_that_fold_only(tmp
     board.add(dataclasses.replace(late, state="crashed"))
     assert leader in board.failed
     store.close()
+
+
+def test_another_fit_costs_what_the_quickest_fold_did_less_what_is_kept_for_all():
+    from types import SimpleNamespace
+
+    from rightfit.tuning.board import Board
+
+    measured = [{"fit_s": 140.0, "shared_s": 120.0}, {"fit_s": 25.0, "shared_s": 3.0}, {"fit_s": 30.0}]
+    board = SimpleNamespace(trials={("k", fold, 1.0): SimpleNamespace(measured=m) for fold, m in enumerate(measured)})
+    entry = SimpleNamespace(candidate=SimpleNamespace(key="k"), folds=(0, 1, 2))
+    assert Board.fit_s(board, entry) == 20.0
+    entry.folds = ()
+    assert Board.fit_s(board, entry) == 0.0
+
+
+def test_of_a_networks_first_look_a_part_is_judged():
+    from rightfit.registry import plugin
+    from rightfit.tuning.trial import answered
+
+    network, table = (plugin("rightfit.models", name, "family") for name in ("cnn", "linear"))
+    assert answered(network, 3000, 5000, 0.25) == (1000, 300)
+    assert answered(network, 12_000, 3000, 1.0) == (3000, 1000)
+    assert answered(network, 100, 20, 0.25) == (20, 100)
+    assert answered(table, 3000, 5000, 0.25) == (5000, 3000)

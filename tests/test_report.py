@@ -659,8 +659,8 @@ def test_messages_are_complete_and_used() -> None:
         assert text and chinese[key]
     home = Path(wording.__file__).parent
     sources = "".join(p.read_text(encoding="utf-8") for p in [*home.glob("*.py"), *home.glob("templates/*")])
-    composed = ("stage.", "n.", "state.", "severity.", "tag.", "badge.", "cost.c.", "cost.line.", "cost.on demand",
-                "cost.spot", "cost.bought", "cost.run", "cost.retrain", "cost.refit")
+    composed = ("stage.", "n.", "watch.", "state.", "severity.", "tag.", "badge.", "cost.c.", "cost.line.",
+                "cost.on demand", "cost.spot", "cost.bought", "cost.run", "cost.retrain", "cost.refit")
     assert [key for key in english if not key.startswith(composed) and f'"{key}"' not in sources] == []
 
 
@@ -725,6 +725,10 @@ def test_summary_is_short_and_complete() -> None:
     assert "✓ recall" in text and sum(bool(re.match(r"  \d\. ", line)) for line in lines) == 5
     assert "✗ latency" in markdown.summary(infeasible()) and "建议使用" in markdown.summary(binary(), language="zh_CN")
     assert markdown.summary(minimal()) == "No model meets every limit.\n"
+    late = "No model but the baseline was finished in time: give more time (--budget)."
+    found = dataclasses.replace(binary(), why=("Tried.", "Best.", late))
+    plain = dataclasses.replace(found, chosen={**(found.chosen or {}), "name": (found.baseline or {})["name"]})
+    assert late in markdown.summary(plain) and late not in markdown.summary(found)
 
 
 def test_model_card_head_is_yaml_for_the_hub() -> None:

@@ -20,7 +20,17 @@ from scipy import sparse
 
 from rightfit.data.modalities._text_example import example, hard
 from rightfit.errors import PackageError, UsageError
-from rightfit.models.text import _bag, _select, _solve, baseline, fasttext, tfidf_linear, tfidf_nb, tfidf_svm
+from rightfit.models.text import (
+    _bag,
+    _select,
+    _solve,
+    _vectorise,
+    baseline,
+    fasttext,
+    tfidf_linear,
+    tfidf_nb,
+    tfidf_svm,
+)
 from rightfit.models.text._vectorise import Bag, Ids, join, join_row, normalise, words
 from rightfit.package import write
 from rightfit.package.read import load
@@ -128,6 +138,25 @@ def test_selection_keeps_the_telling_terms():
 def test_reading_stops_at_the_clock():
     bag, (indptr, _, _) = Bag.fit(["one text"] * 5000, {"word": [1, 1]}, late=lambda: True)
     assert len(indptr) - 1 == 256 and bag.blocks[0].rows == 256
+
+
+@pytest.mark.parametrize("buckets", [0, 500])
+def test_memory_is_bounded_and_later_texts_still_count(monkeypatch, buckets):
+    texts = [f"word{i % 7} and thing{i % 5}" for i in range(1500)]
+    params = {"word": [1, 2], "char": [2, 3], "buckets": buckets}
+    whole, rows = Bag.fit(texts, params)
+    monkeypatch.setattr(_vectorise, "MOST", 5_000)
+    parted, again = Bag.fit(texts, params)
+    assert parted.to_json() == whole.to_json()
+    assert all(np.allclose(a, b) for a, b in zip(_dense(rows, whole.width), _dense(again, whole.width), strict=True))
+    monkeypatch.setattr(_vectorise, "HELD", 20_000)
+    short, few = Bag.fit(texts, params)
+    assert 20_000 <= len(few[1]) < 30_000 and short.blocks[0].rows == len(few[0]) - 1 < 1500
+
+
+def _dense(rows, width):
+    indptr, indices, values = rows
+    return sparse.csr_array((values, indices, indptr), shape=(len(indptr) - 1, width)).toarray()
 
 
 def test_words_ids_and_columns():

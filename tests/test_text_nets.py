@@ -251,6 +251,14 @@ def test_missing_weights_say_how_to_get_them(module: Any) -> None:
                 "config.json", "tokenizer.json", "model.safetensors")
 
 
+def test_weights_are_found_by_a_file_of_theirs_and_missed_where_there_are_none(tiny: Path, tmp_path: Path) -> None:
+    task = example("binary", 5)[1]
+    by_file = _encoder.prepare({}, task, Need(weights=(str(tiny / "model.safetensors"),)))
+    assert Path(by_file["checkpoint"]) == tiny.resolve()
+    unavailable(lambda: _encoder.prepare({}, task, Need(weights=(str(tmp_path / "no"),))), "must be files or folders",
+                "/no'")
+
+
 def test_a_checkpoint_of_another_architecture_is_one_sentence(tiny: Path, tmp_path: Path) -> None:
     task = example("binary", 5)[1]
 

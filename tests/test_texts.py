@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -166,6 +168,12 @@ def test_empty_texts_stay_as_missing_rows(tmp_path: Path) -> None:
     assert len(rows) == 60 and rows.X["text"].isna().sum() == 2
 
 
+def test_texts_without_a_word_get_one_sentence() -> None:
+    with pytest.raises(DataError, match=r"texts must hold words; got 30 rows with column=text empty in all"):
+        opened(pd.DataFrame({"text": ["", " ", None] * 10, "label": ["a", "b"] * 15}), Need(target="label",
+                                                                                            modality="text"))
+
+
 def test_a_text_of_a_megabyte(tmp_path: Path) -> None:
     data = frame()
     data.loc[0, "text"] = "long story " * 100_000
@@ -265,6 +273,23 @@ def test_folders_with_parts(tmp_path: Path) -> None:
     assert len(rows) == 18 and read.held is not None and len(read.held) == 9 and task.problem == "multiclass"
     assert task.classes == ("1", "2", "3") and len(assemble(read.held, read.schema, task)) == 9
     assert {"validation_joined", "unlabelled_items"} <= {f.code for f in read.findings}
+
+
+def test_a_zip_of_class_folders_reads_as_the_folder(tmp_path: Path) -> None:
+    place = folder(tmp_path / "f", {"train/a": 4, "train/b": 3, "test/a": 2, "test/b": 2})
+    packed = shutil.make_archive(str(tmp_path / "f"), "zip", place)
+    (plain, _, _), (read, data, task) = opened(str(place), Need()), opened(packed, Need())
+    assert read.frame.equals(plain.frame) and len(read.held) == 4 and task.classes == ("a", "b")
+    assert read.origin["format"] == "zip" and read.origin["paths"] == plain.origin["paths"] and len(data) == 7
+
+
+def test_a_zip_with_a_path_outside_gets_one_sentence(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "z.zip", "w") as archive:
+        for name in ("a/1.txt", "b/2.txt", "../c/3.txt"):
+            archive.writestr(name, "some words")
+    with pytest.raises(DataError, match=r"must stay inside it; got name='\.\./c/3\.txt'"):
+        opened(str(tmp_path / "z.zip"), Need())
+    assert not (tmp_path.parent / "c").exists()
 
 
 def test_a_folder_without_classes_is_for_prediction(tmp_path: Path) -> None:

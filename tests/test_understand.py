@@ -136,6 +136,14 @@ def test_bad_input_is_one_sentence(y: list[object], need: Need, error: type[Exce
     assert says in str(caught.value) and "\n" not in str(caught.value)
 
 
+def test_labels_joined_in_one_value_are_asked_about():
+    tags = ["red;round", "red", "blue;round", "blue", "round", "red;blue", "red;blue;round", "blue;red"] * 6
+    (question,) = task_of(tags).questions
+    assert "'red;round' list several labels" in question and "--delimiter ';'" in question
+    assert not task_of([f"{town}, {land}" for town in "abcd" for land in ("x",)] * 6).questions
+
+
+
 def test_groups_and_times_are_asked_about_not_applied() -> None:
     rng = np.random.default_rng(0)
     who = rng.integers(0, 60, 300)

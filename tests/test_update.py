@@ -1,13 +1,15 @@
 """Updates and exports: what is due, what beats the champion, what stays and why."""
 
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from rightfit.data.assemble import assemble
 from rightfit.data.schema import infer
-from rightfit.delivery import update, versions
+from rightfit.delivery import due, update, versions, ways
 from rightfit.delivery.export import export
 from rightfit.errors import DataError, UnknownName, UsageError
 from rightfit.package import load, write
@@ -52,10 +54,64 @@ def test_nothing_due_and_nothing_better_leave_the_champion_and_say_why(made, tmp
     assert update.update(folder, rows(200, seed=2)).status == "not due"
     noise = rows(300, seed=3)
     noise["y"] = np.random.default_rng(4).permutation(noise["y"])
-    found = update.update(folder, noise, force=True)
+    found = update.update(folder, noise, terms=update.Terms(force=True))
     assert found.status == "kept" and "stays" in found.why[-1]
     assert versions.read(folder).champion == 1
     assert [e.event for e in versions.read(folder).history] == ["add", "promote", "keep", "keep"]
+
+
+def test_a_drift_that_matters_is_due_and_one_that_does_not_is_none(made, tmp_path):
+    from rightfit.delivery.monitor import reference
+
+    folder = tmp_path / "package"
+    write.install(made, folder)
+    model = load(folder)
+    held = assemble(rows(500, seed=6), model.schema, model.task)  # the same rows, so that nothing drifts by chance
+    reference.attach(folder, held.X, held.y, update.delivered(model, held)[0], {"a": 0.9, "c": 0.001})
+    for column, found in (("a", ["a drifted"]), ("c", [])):
+        new = rows(500, seed=6)
+        new[column] += 1
+        said = due.drifted(load(folder), assemble(new, model.schema, model.task))
+        assert [text.split(" (")[0] for text in said] == found
+
+
+def test_a_watched_champion_is_followed_by_one_that_can_be_watched(made, tmp_path):
+    from rightfit.delivery.monitor import check, reference
+
+    write.install(made, tmp_path / "package")
+    model = load(made)
+    held = assemble(rows(500, seed=6), model.schema, model.task)
+    reference.attach(tmp_path / "package", held.X, held.y, update.delivered(model, held)[0], {"a": 0.9})
+    with pytest.raises(DataError, match="600 labelled rows; got rows=400"):
+        update.update(tmp_path / "package", rows(400, flip=True, seed=1), out=tmp_path / "new")
+    found = update.update(tmp_path / "package", rows(600, flip=True, seed=1), out=tmp_path / "new")
+    assert found.status == "promoted" and found.seconds > 0
+    assert check.monitor(found.package, rows(300, flip=True, seed=8)).enough
+
+
+def test_where_nothing_suffices_a_new_choice_challenges_under_the_same_limits(made, tmp_path):
+    asked = []
+
+    def anew(frame, need, folder):
+        asked.append((frame, need))
+        return None if len(asked) == 1 else made
+
+    noise = rows(300, seed=3)
+    noise["y"] = np.random.default_rng(4).permutation(noise["y"])
+    for said in ("nothing that meets", "breaks a limit (accuracy)"):
+        found = update.update(made, noise, out=tmp_path / "new", terms=update.Terms(force=True, anew=anew))
+        assert found.status == "kept" and said in " ".join(found.why)
+    frame, need = asked[0]
+    assert need.at_least == {"accuracy": 0.8} and need.target == "y" and need.positive == "yes"
+    assert len(frame) == 210 and set(frame.columns) == {"a", "b", "c", "y"} and not (tmp_path / "new").exists()
+
+
+def test_what_was_asked_is_read_back_from_a_package(made):
+    model = load(made)
+    limits = (Limit(name="latency_p95_ms", limit=5, sense="at_most"), Limit(name="size_mib", limit=2, sense="at_most"),
+              Limit(name="throughput_per_s", limit=100, sense="at_least"))
+    model.task = dataclasses.replace(model.task, limits=limits)
+    assert ways.need_again(model).limits() == limits
 
 
 def test_bad_input_gets_one_sentence(made, tmp_path):

@@ -99,6 +99,13 @@ class Machine(RuleBasedStateMachine):
     def crash(self, point):
         assert crashed(point, lambda: self.step("crash"))
 
+    @precondition(lambda self: versions.is_registry(self.folder) and len(versions._fold(self.now().history)[0]) > 1)
+    @rule(point=st.sampled_from(("logging", "logged", "pointing", "pointed")))
+    def crash_of_a_rollback(self, point):
+        before, stack = self.now().champion, versions._fold(self.now().history)[0]
+        crashed(point, lambda: versions.rollback(self.folder))  # or in what an earlier crash left to do
+        assert self.now().champion in ((before,) if point == "logging" else (before, stack[-2]))
+
     @precondition(lambda self: versions.is_registry(self.folder))
     @rule()
     def reopen(self):

@@ -20,6 +20,7 @@ from rightfit.advice.words import Words
 from rightfit.records import frozen
 
 LISTED = 6
+FOLDS = 5  # of a cross-validation, on each of which a family is fitted
 LIKELY_BROKEN, SURELY_BROKEN = 6.0, 100.0  # places of rank that a limit costs which the forecast lies beyond
 EXPLICIT = ("multilabel", "ordinal", "regression", "quantile", "count", "ranking")  # what data do not tell
 
@@ -113,13 +114,16 @@ def _scored(card: Card, asked: Description, fired: tuple[Rule, ...], place: str)
     score = card.rank + rules.shift(fired, card.name, card.tags)
     for *_, surely in forecast.broken(told, asked):
         score += SURELY_BROKEN if surely else LIKELY_BROKEN
-    if _too_slow(told, asked):
-        score += SURELY_BROKEN
-    return score, told
+    return score + _too_slow(told, asked), told
 
 
-def _too_slow(told: Forecast, asked: Description) -> bool:
-    return told.fit_s is not None and asked.budget_s is not None and told.fit_s.low > asked.budget_s
+def _too_slow(told: Forecast, asked: Description) -> float:
+    """Places of rank that a budget costs which one fit, or one on every fold, is forecast not to keep to."""
+    if told.fit_s is None or asked.budget_s is None:
+        return 0.0
+    if told.fit_s.low > asked.budget_s:
+        return SURELY_BROKEN
+    return LIKELY_BROKEN if FOLDS * told.fit_s.value > asked.budget_s else 0.0
 
 
 def _out(card: Card, asked: Description, fired: tuple[Rule, ...], words: Words) -> str:
@@ -132,23 +136,33 @@ def _out(card: Card, asked: Description, fired: tuple[Rule, ...], words: Words) 
 
 def _ranked(cards: Mapping[str, Card], asked: Description, fired: tuple[Rule, ...], words: Words,
             place: str) -> tuple[list[Pick], dict[str, str]]:
-    picks, out = [], {}
+    found, out = {}, dict[str, str]()
     for card in _able(cards, asked):
         reason = _out(card, asked, fired, words)
         if reason:
             out[card.name] = reason
-            continue
-        score, told = _scored(card, asked, fired, place)
-        meant = [one for one in fired if rules.falls_on(one, card.name, card.tags)]
-        why = [Said(text=one.said(words.language), rule=one.id) for one in meant if one.effect == "prefer"]
-        against = [Said(text=one.said(words.language), rule=one.id) for one in meant if one.effect == "avoid"]
-        picks.append(Pick(family=card.name, planned=card.planned, installed=card.installed, score=score,
-                          why=(*why, Said(text=words("good", what=card.good_at))),
-                          against=(*_objections(card, asked, told, words), *against,
-                                   *((Said(text=words("bad", what=card.bad_at)),) if card.bad_at else ())),
-                          forecast=told, licence=card.licence, framework=card.framework))
-    picks.sort(key=lambda p: (p.score, p.family))
-    return picks, out
+        else:
+            found[card.name] = _scored(card, asked, fired, place)
+    order = rules.ranked({name: score for name, (score, _) in found.items()}, fired,
+                         {name: cards[name].tags for name in found})
+    return [_pick(cards[name], asked, fired, words, (score, score > found[name][0], found[name][1]))
+            for name, score in order.items()], out
+
+
+def _pick(card: Card, asked: Description, fired: tuple[Rule, ...], words: Words,
+          placed: tuple[float, bool, Forecast]) -> Pick:
+    """placed: the family's score, whether it stands back behind one that is like it, and its forecast."""
+    score, back, told = placed
+    meant = [one for one in fired if rules.falls_on(one, card.name, card.tags)]
+    good, bad = (card.spoken(name, words.language) for name in ("good_at", "bad_at"))
+    why = [Said(text=one.said(words.language), rule=one.id) for one in meant if one.effect == "prefer"]
+    against = [Said(text=one.said(words.language), rule=one.id) for one in meant
+               if one.effect == "avoid" or (one.effect == "alike" and back)]
+    return Pick(family=card.name, planned=card.planned, installed=card.installed, score=score,
+                why=(*why, Said(text=words("good", what=good))),
+                against=(*_objections(card, asked, told, words), *against,
+                         *((Said(text=words("bad", what=bad)),) if bad else ())),
+                forecast=told, licence=card.licence, framework=card.framework)
 
 
 def _objections(card: Card, asked: Description, told: Forecast, words: Words) -> Iterator[Said]:
@@ -162,9 +176,11 @@ def _objections(card: Card, asked: Description, told: Forecast, words: Words) ->
     for name, limit, figure, surely in forecast.broken(told, asked):
         yield Said(text=words("against.surely" if surely else "against.likely", name=words(f"n.{name}"),
                               value=words.figure(name, figure.value), limit=words.figure(name, limit)))
-    if _too_slow(told, asked):
+    over = _too_slow(told, asked)
+    if over:
         assert told.fit_s is not None and asked.budget_s is not None
-        yield Said(text=words("against.budget", fit=words.figure("fit_s", told.fit_s.value),
+        yield Said(text=words("against.budget" if over == SURELY_BROKEN else "against.folds", folds=FOLDS,
+                              fit=words.figure("fit_s", told.fit_s.value),
                               budget=words.figure("fit_s", asked.budget_s)))
 
 
@@ -173,7 +189,8 @@ def _names(cards: Mapping[str, Card], asked: Description) -> list[str]:
     place = next((one.targets[0] for one in reversed(fired) if one.effect == "place"), "")
     fit = [c for c in _able(cards, asked) if not (asked.licence == "commercial" and not c.commercial)
            and rules.excluded(fired, c.name, c.tags) is None]
-    return sorted((c.name for c in fit), key=lambda n: (_scored(cards[n], asked, fired, place)[0], n))
+    return list(rules.ranked({c.name: _scored(c, asked, fired, place)[0] for c in fit}, fired,
+                             {c.name: c.tags for c in fit}))
 
 
 def _alternatives(asked: Description) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -187,7 +204,7 @@ def _alternatives(asked: Description) -> Iterator[tuple[str, dict[str, Any]]]:
         yield "change.weights", {"weights": True}
     if asked.weights is not False:
         yield "change.no_weights", {"weights": False}
-    limits = {name: None for name in ("latency_ms", "memory_mib", "size_mib", "throughput_per_s")
+    limits = {name: None for name in ("latency_ms", "memory_mib", "size_mib", "throughput_per_s", "serve_usd")
               if getattr(asked, name) is not None}
     if limits:
         yield "change.no_limits", limits
@@ -221,9 +238,10 @@ def _command(asked: Description, metric: str, picks: list[Pick]) -> str:
     words = ["rightfit", "choose", task["data"], *(["--target", "COLUMN"] if task["target"] else [])]
     words += ["--metric", metric] if metric else []
     for flag, value in (("--max-latency", _said(asked.latency_ms, "ms")),
-                        ("--max-memory", _said(asked.memory_mib, "MiB")),
-                        ("--max-size", _said(asked.size_mib, "MiB")),
+                        ("--max-memory", _bytes(asked.memory_mib)), ("--max-size", _bytes(asked.size_mib)),
                         ("--throughput", _said(asked.throughput_per_s, "/s")),
+                        ("--max-cost", _said(asked.serve_usd, "USD/month")),
+                        ("--traffic", _said(asked.traffic_per_s, "/s") if asked.serve_usd else ""),
                         ("--horizon", _said(asked.horizon, "")), ("--budget", _said(asked.budget_s, "s"))):
         words += [flag, value] if value else []
     words += ["--problem", asked.problem] if asked.problem in EXPLICIT else []
@@ -238,3 +256,10 @@ def _command(asked: Description, metric: str, picks: list[Pick]) -> str:
 
 def _said(value: float | None, unit: str) -> str:
     return "" if value is None else f"{value:.10g}{unit}"
+
+
+def _bytes(mib: float | None) -> str:
+    """A size in the unit in which it is shorter: the one in which it was most likely asked for."""
+    if mib is None:
+        return ""
+    return min(_said(mib, "MiB"), _said(round(mib * 2**20 / 1e6, 6), "MB"), key=len)

@@ -13,6 +13,7 @@ import contextlib
 import hashlib
 import os
 import secrets
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from pathlib import Path
@@ -24,6 +25,7 @@ _place: ContextVar[Path | None] = ContextVar("rightfit_cache", default=None)
 FOLDER = ".rightfit-cache"
 """Its name in a run folder; it goes when the run is finished."""
 SHARD_BYTES = 64 * 2**20
+_computing = [0.0]
 Compute = Callable[[Sequence[int]], Any]
 
 
@@ -40,6 +42,11 @@ def at(folder: str | Path | None) -> Iterator[None]:
 def place() -> Path | None:
     """The folder in use, or None."""
     return _place.get()
+
+
+def computing_s() -> float:
+    """Seconds that this process has spent on rows that nobody needs to compute again."""
+    return _computing[0]
 
 
 class Table:
@@ -117,7 +124,9 @@ def _parts(missing: Sequence[int], compute: Compute, most: int) -> Iterator[tupl
     at, size = 0, min(64, most)
     while at < len(missing):
         some = missing[at:at + size]
+        begun = time.monotonic()
         values = np.asarray(compute(some))
+        _computing[0] += time.monotonic() - begun
         yield some, values
         at += len(some)
         size = max(1, min(most, int(SHARD_BYTES // max(values[:1].nbytes, 1))))

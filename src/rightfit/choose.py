@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rightfit import cache
-from rightfit.question import Consent, Question, Watch, ask, examine, examine_meanwhile, remembered
+from rightfit import cache, units
+from rightfit.question import Consent, Question, Watch, ask, enough, examine, examine_meanwhile, remembered
 from rightfit.records import Decision, Need, asdict
 from rightfit.tuning.clock import Clock, start
 
@@ -35,6 +35,7 @@ def choose(source: Any, need: Need | None = None, *, out: str | Path | None = No
     with _pool(source, need) as pool, cache.at(folder / cache.FOLDER):
         with _nothing_left_behind(folder):
             question = ask(source, need, test, watch)
+            enough(question)
         done = run(question, folder, clock, pool, overwrite=overwrite, watch=watch,
                    consent=consent)
     return Choice(decision=done, folder=folder)
@@ -70,7 +71,7 @@ def run(question: Question, folder: Path, clock: Clock, pool: Any, *, overwrite:
     from rightfit.report import html
     from rightfit.resources.machine import available_mib
     from rightfit.store import Store
-    from rightfit.tuning import lineup, race
+    from rightfit.tuning import blend, forecast, lineup, race
 
     need = question.need
     memory = 0.8 * available_mib() / pool.workers
@@ -91,9 +92,11 @@ def run(question: Question, folder: Path, clock: Clock, pool: Any, *, overwrite:
         interrupted = False
         try:
             race.run(racing, pool, pool.workers)
+            blend.mix(racing)
         except KeyboardInterrupt:
             interrupted = True
             watch("interrupted", {})
+        forecast.remember(racing)
         watch("deciding", {"left": clock.left()})
         bench = deliver.Bench(board=racing.board, baseline=racing.short.baseline.key, stage=racing.folder,
                               package=folder / "package", pool=pool, clock=clock, seed=need.seed, memory_mib=memory,
@@ -125,6 +128,17 @@ def fingerprint(question: Question) -> dict[str, Any]:
     return {"data": question.fingerprint, **need}
 
 
+def again(budget: str) -> Callable[[Any, Need, Path], Path | None]:
+    """A new choice for `delivery.update`: (rows, need, run folder) -> its package, None where nothing is feasible."""
+    units.seconds(budget, "budget")
+
+    def anew(frame: Any, need: Need, folder: Path) -> Path | None:
+        found = choose(frame, dataclasses.replace(need, budget=budget), out=folder)
+        return found.package if found.status == "chosen" else None
+
+    return anew
+
+
 def _scratch() -> Path:
     import tempfile
 
@@ -135,4 +149,4 @@ def _silent(kind: str, fields: Mapping[str, Any]) -> None:
     return None
 
 
-__all__ = ["Question", "ask", "choose", "examine", "run"]
+__all__ = ["Question", "again", "ask", "choose", "examine", "run"]

@@ -14,6 +14,7 @@ from rightfit.records import RESOURCES, Limit, LimitCheck, frozen
 COSTS = ("latency_p50_ms", "size_mib", "fit_s")
 WORTH = 1.25  # a tied model must be at least this much cheaper to be preferred to the best
 TIED_T = 1.0  # within one corrected standard error (Breiman 1984, Nadeau and Bengio 2003; measured in docs/decisions)
+WIDEST = 0.02  # a tie hides at most so much of a score that ends at 1, or such a share of a loss (docs/decisions/002)
 HEADROOM = {"latency_p95_ms": 1.25, "memory_mib": 1.03, "throughput_per_s": 0.75}
 """A limit must be met with this much to spare, so that it is met again when somebody else measures."""
 
@@ -68,8 +69,14 @@ def ranked(contenders: Sequence[Contender]) -> list[Contender]:
 
 
 def ties(best: Contender, others: Sequence[Contender]) -> list[Contender]:
-    """Those that cannot be told from the best, the best included."""
-    return [best] + [c for c in others if c.key != best.key and best.gaps.get(c.key, (0, 0, 0, 99.0))[3] < TIED_T]
+    """Those that cannot be told from the best and are not far behind it, the best included."""
+    far = WIDEST * (abs(best.utility) if best.utility < 0 else 1.0)
+
+    def tied(other: Contender) -> bool:
+        mean, _, _, t = best.gaps.get(other.key, (0.0, 0.0, 0.0, 99.0))
+        return t < TIED_T and mean <= far
+
+    return [best, *(c for c in others if c.key != best.key and tied(c))]
 
 
 def order(contenders: Sequence[Contender], limits: Sequence[Limit]) -> list[Contender]:

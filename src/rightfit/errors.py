@@ -37,12 +37,15 @@ class UnknownName(UsageError):
     "metric must be one of accuracy, f1; got metric='acuracy', did you mean 'accuracy'?"
     """
 
+    MOST = 60  # names that are listed, beyond which only the closest one helps
+
     def __init__(self, what: str, name: str, known: Iterable[str]) -> None:
         names = sorted(known)
         by_lower = {known.lower(): known for known in names}
         close = [by_lower[found] for found in difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.4)]
         hint = f", did you mean {close[0]!r}?" if close else "."
-        super().__init__(f"{what} must be one of {', '.join(names)}; got {what}={name!r}{hint}")
+        listed = ", ".join(names) if len(names) <= self.MOST else f"{len(names)} names, {names[0]} to {names[-1]}"
+        super().__init__(f"{what} must be one of {listed}; got {what}={name!r}{hint}")
 
 
 class DataError(RightfitError, ValueError):

@@ -52,8 +52,9 @@ class Watch:
 
     def _audited(self, fields: Mapping[str, Any]) -> str:
         for finding in fields["audit"].findings:
-            if finding.severity == "severe":
-                self.console.print(f"! {finding.column or 'rows'}: {finding.evidence} {finding.consequence}",
+            if finding.severity in ("severe", "ask"):
+                mark = "!" if finding.severity == "severe" else "?"
+                self.console.print(f"{mark} {finding.column or 'rows'}: {finding.evidence} {finding.consequence}",
                                    highlight=False, markup=False)
         return "baseline"
 

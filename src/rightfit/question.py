@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from rightfit.data.table import Modality, Table
@@ -51,15 +52,34 @@ def ask(source: Any, need: Need, test: Any = None, watch: Watch | None = None) -
                     sample=_sample(read, modality, need.seed), notes=tuple(read.findings), test=held)
 
 
+def enough(question: Question) -> None:
+    """Raises DataError for rows of which no part could be left out to judge a model on: nothing was written then."""
+    import numpy as np
+
+    from rightfit.errors import DataError
+
+    data, task = question.data, question.task
+    if data.y is None or not task.classifies or np.ndim(data.y) != 1:
+        return
+    counts = np.bincount(np.asarray(data.y), minlength=len(task.classes))
+    if (counts > 1).sum() < 2:
+        most = ", ".join(f"{task.classes[code]!r} ({counts[code]})" for code in np.argsort(-counts, kind="stable")[:3])
+        raise DataError(f"two classes or more must have two rows or more, to learn from and to judge on; got "
+                        f"rows={len(data)}, the largest classes being {most}, add rows.")
+
+
 def _check(task: Task, need: Need) -> None:
     """What only the task can tell of a need: families that exist, floors within a metric's range."""
     from rightfit.errors import UsageError
     from rightfit.metrics import base, fairness
     from rightfit.package import profile
     from rightfit.resources import afford
-    from rightfit.tuning.shortlist import of_modality
+    from rightfit.tuning.shortlist import bring, of_modality
 
-    of_modality(task.modality, need)
+    bring(of_modality(task.modality, need), task, need)
+    for place in need.weights:
+        if not Path(place).expanduser().exists():
+            raise UsageError(f"weights must be files or folders that exist; got weights={place!r}, correct the path.")
     if need.device_profile is not None:
         profile.read(need.device_profile)
     afford.check(task.serving, task.limits)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import UnionType
 from typing import Any, Literal, Protocol, TypeVar, Union, dataclass_transform, get_args, get_origin, get_type_hints
@@ -465,6 +465,8 @@ class Family:
     do. `untrained(params, task, data)` gives a model of the same cost with random weights, so that its limits are
     measured before any training. `rung`: the share of the rows at which a first look tells enough; 1 for what is
     quick to train. `scheme`: the family takes part only when the user brings a model of this scheme.
+    `compose(members, weights)` gives the params of a candidate that is made of finished ones, {"family", "params"}
+    each; such a family is never tried by itself.
     """
 
     name: str
@@ -487,6 +489,7 @@ class Family:
     untrained: Callable[[Mapping[str, Any], Task, Dataset], Model] | None = None
     rung: float = 1.0
     scheme: str = ""
+    compose: Callable[[Sequence[Mapping[str, Any]], Sequence[float]], Mapping[str, Any]] | None = None
 
 
 @frozen

@@ -37,6 +37,7 @@ def test_family(check):
 
 def test_the_families_are_all_there():
     assert {"baseline", "tree", "linear", "naive_bayes", "knn", "svm_linear", "svm_rbf", "random_forest", "extra_trees",
-            "lightgbm", "xgboost", "catboost", "mlp", "seasonal_naive", "ridge_lags"} <= set(FAMILIES)
+            "lightgbm", "xgboost", "catboost", "mlp", "realmlp", "tabm", "ft_transformer", "blend", "seasonal_naive",
+            "ridge_lags"} <= set(FAMILIES)
     for modality in {family.modality for family in FAMILIES.values()}:
         assert sum(family.baseline for family in FAMILIES.values() if family.modality == modality) == 1

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import importlib.util
 import json
 import os
+import secrets
 from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
@@ -19,6 +21,10 @@ from rightfit.records import Family, frozen
 RECENT = 2017
 """A family of this year or later is recent: that of the transformer (Vaswani et al. 2017)."""
 PERMISSIVE = ("Apache-2.0", "BSD", "MIT", "ISC", "PSF")
+KEPT = ("latency_p50_ms", "latency_p95_ms", "memory_mib", "size_mib", "throughput_per_s")
+"""What is kept of a measurement."""
+REMEMBERED = 5
+"""So many measurements of a family are kept."""
 SORTS = ("rank", "name", "year", "modality", "framework", "licence")
 # The distribution whose metadata tell how alive a framework is.
 LIBRARIES = {"scikit-learn": "scikit-learn", "keras": "keras", "tensorflow": "tensorflow", "torch": "torch",
@@ -50,6 +56,12 @@ class Card:
     baseline: bool = False
     scheme: str = ""
     family: Family | None = None
+
+    def spoken(self, field: str, language: str = "en") -> str:
+        """`good_at` or `bad_at` in a language; in English where nobody has said it in that one."""
+        name = f"spoken_{language}"
+        told = _files.read("facts", name)["family"].get(self.name, {}) if name in _files.names("facts") else {}
+        return str(told.get(field) or getattr(self, field))
 
     @property
     def recent(self) -> bool:
@@ -206,3 +218,26 @@ def measured(name: str, path: Path | None = None) -> list[dict[str, Any]]:
         if isinstance(one, dict) and one.get("family") == name:
             found.append(one)
     return found
+
+
+def remember(name: str, figures: Mapping[str, float], path: Path | None = None) -> None:
+    """Keep what was measured of a family on this machine, the newest REMEMBERED times; a home that cannot be written
+    costs nothing else.
+    """
+    from datetime import UTC, datetime
+
+    path = measured_file() if path is None else path
+    line = {"family": name, "date": datetime.now(UTC).date().isoformat(),
+            **{key: float(f"{value:.4g}") for key, value in figures.items()}}
+    part = path.with_name(f".{path.name}.part-{secrets.token_hex(4)}")
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
+        mine = [at for at, old in enumerate(lines) if f'"family": "{name}"' in old]
+        gone = set(mine[:max(len(mine) - REMEMBERED + 1, 0)])
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_text("\n".join([*(old for at, old in enumerate(lines) if at not in gone), json.dumps(line)]) + "\n",
+                        encoding="utf-8")
+        os.replace(part, path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)

@@ -66,6 +66,7 @@ class Description:
     throughput_per_s: float | None = None
     budget_s: float | None = None
     traffic_per_s: float | None = None
+    serve_usd: float | None = None
     metric: str | None = None
 
     def __post_init__(self) -> None:
@@ -73,8 +74,10 @@ class Description:
         for name in COUNTS:
             _demand(name, getattr(self, name), lambda v: v >= 1, "1 or more")
         for name in SHARES:
-            _demand(name, getattr(self, name), lambda v: 0 <= v < 1, "a share from 0 to below 1")
-        for name in (f.name for f in dataclasses.fields(self) if f.name.endswith(("_ms", "_mib", "_s"))):
+            most_ = name == "categorical"  # every column may be one; with every cell missing there are no data
+            _demand(name, getattr(self, name), lambda v, all_=most_: 0 <= v < 1 or (all_ and v == 1),
+                    f"a share from 0 to {'' if most_ else 'below '}1")
+        for name in (f.name for f in dataclasses.fields(self) if f.name.endswith(("_ms", "_mib", "_s", "_usd"))):
             _demand(name, getattr(self, name), lambda v: 0 < v < float("inf"), "above zero and finite")
         _demand("imbalance", self.imbalance, lambda v: 1 <= v < float("inf"), "1 or more, largest over smallest class")
         self._consistent()
@@ -164,13 +167,14 @@ LIMITS: Mapping[str, tuple[str, Callable[[Any], float]]] = {
     "throughput": ("throughput_per_s", lambda v: units.per_second(v, "throughput")),
     "traffic": ("traffic_per_s", lambda v: units.per_second(v, "traffic")),
     "budget": ("budget_s", lambda v: units.seconds(v, "budget"))}
+COST = "max_cost"
 
 
 def keys() -> tuple[str, ...]:
     """Every key that a need file may hold."""
     units_of = {name for name, _ in LIMITS.values()}
-    own = {f.name for f in dataclasses.fields(Description)} - units_of - {"kind", "modality", "problem"}
-    return tuple(sorted(own | set(LIMITS) | {"task"}))
+    own = {f.name for f in dataclasses.fields(Description)} - units_of - {"kind", "modality", "problem", "serve_usd"}
+    return tuple(sorted(own | set(LIMITS) | {"task", COST}))
 
 
 def describe(said: Mapping[str, Any]) -> Description:
@@ -185,7 +189,7 @@ def describe(said: Mapping[str, Any]) -> Description:
     for name in said:
         if name not in keys():
             raise UnknownName("key", name, keys())
-    asked = said.pop("task", None)
+    asked, money = said.pop("task", None), said.pop(COST, None)
     if asked is None:
         raise UsageError(f"task must be one of {', '.join(tasks())}; got no task, say --task.")
     if asked not in tasks():
@@ -193,10 +197,22 @@ def describe(said: Mapping[str, Any]) -> Description:
     task = tasks()[asked]
     fields = {**{name: _typed(name, value) for name, value in said.items() if name not in LIMITS},
               **{LIMITS[name][0]: LIMITS[name][1](value) for name, value in said.items() if name in LIMITS}}
+    if money is not None:
+        fields["serve_usd"] = _usd(str(money), fields.get("traffic_per_s"))
     problem = task["problem"]
     if problem == "multiclass" and fields.get("classes") == 2:
         problem = "binary"
     return Description(modality=task["modality"], problem=problem, **fields)
+
+
+def _usd(text: str, traffic_per_s: float | None) -> float:
+    """A limit on money in USD by the month. Raises UsageError, UnknownName for a currency."""
+    from rightfit.resources import tables
+
+    amount, currency = units.money_per_month(text, traffic_per_s)
+    if traffic_per_s is None:
+        raise UsageError(f"{COST} needs a traffic to be served; got {COST}={text!r} alone, add --traffic, e.g. 20/s.")
+    return tables.convert(amount, currency, "USD", tables.rates())
 
 
 def _typed(name: str, value: Any) -> Any:
@@ -221,7 +237,7 @@ def spoken(name: str, text: str) -> Any:
     (5000, False, '20ms')
     """
     text = text.strip()
-    if name == "task" or name in LIMITS:
+    if name in ("task", COST) or name in LIMITS:
         return text
     kind = str(Description.__annotations__[name]).partition(" ")[0]
     if kind == "bool":
@@ -238,19 +254,29 @@ def spoken(name: str, text: str) -> Any:
         raise UsageError(f"{name} must be {said}; got {name}={text!r}.") from None
 
 
+def _toml(path: str | Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"a need file must be readable; got need={str(path)!r}: {error.strerror}.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"a need file must be TOML, such as task = \"tabular-classification\"; got "
+                         f"need={str(path)!r}: {error}.") from None
+
+
+def target(path: str | Path) -> str | None:
+    """The target column that a need file names, for the command that `choose` is to be given."""
+    found = _toml(path).get("target")
+    return found if isinstance(found, str) else None
+
+
 def read(path: str | Path) -> dict[str, Any]:
     """What a need file in TOML says. Raises UsageError for one that is not there or is no TOML.
 
     The same file may serve `choose`: keys that only a `Need` knows are left out, and paths of weights mean that there
     are some.
     """
-    try:
-        found = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"a need file must be readable; got need={str(path)!r}: {error.strerror}.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"a need file must be TOML, such as task = \"tabular-classification\"; got "
-                         f"need={str(path)!r}: {error}.") from None
+    found = _toml(path)
     said = {str(name).replace("-", "_"): value for name, value in found.items()}
     only_choose = {f.name for f in dataclasses.fields(Need)} - set(keys()) | {"family", "kind"}
     if isinstance(said.get("weights"), list | str):

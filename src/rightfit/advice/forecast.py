@@ -5,7 +5,6 @@ A forecast never satisfies a limit; it says which families are likely to. Figure
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from rightfit.advice import description as known
@@ -15,10 +14,8 @@ from rightfit.records import frozen
 
 USUAL = {"image_size": 224, "length": 64}
 """What is assumed where the description does not say."""
-UTILISATION = 0.6
-"""The share of its time that a machine may be busy: above it, queues grow (Kleinrock 1975, M/M/1)."""
-HOURS = 730.0
-LIMITED = (("latency_ms", True), ("memory_mib", True), ("size_mib", True), ("throughput_per_s", False))
+LIMITED = (("latency_ms", True), ("memory_mib", True), ("size_mib", True), ("throughput_per_s", False),
+           ("serve_usd", True))
 
 
 @frozen
@@ -35,8 +32,9 @@ class Forecast:
     """All forecasts for one family on one device. None: nobody has told a figure.
 
     `fit_s` is one fit on the rows described, on `train_on`; `fit_usd` its price where that is rented;
-    `serve_usd` a month of the instances that the traffic needs, at UTILISATION of one core each.
-    `source` says where the figures come from.
+    `serve_usd` a month of the cheapest machines on demand that take the traffic, by the arithmetic of `rightfit cost`,
+    at prices of `serve_asof`; a device of one's own that is no server has none. `source` says where the figures come
+    from.
     """
 
     device: str
@@ -49,6 +47,7 @@ class Forecast:
     fit_usd: Figure | None = None
     serve_usd: Figure | None = None
     asof: str = ""
+    serve_asof: str = ""
     source: str = ""
 
 
@@ -72,7 +71,7 @@ def forecast(card: Card, asked: Description, place: str = "local") -> Forecast:
     price = known.device(trainer).get("hour_usd")
     seen: dict[str, Any] = {
             "fit_s": fit, "train_on": trainer,
-            "asof": known.device("cloud-cpu")["asof"] if price or asked.traffic_per_s else "",
+            "asof": known.device(trainer)["asof"] if price else "",
             "fit_usd": None if price is None or fit is None else
             Figure(value=fit.value / 3600 * price, low=fit.low / 3600 * price, high=fit.high / 3600 * price)}
     if "latency_ms" not in told:
@@ -84,20 +83,26 @@ def forecast(card: Card, asked: Description, place: str = "local") -> Forecast:
     size = told["size_mib"] + told.get("size_per_krow", 0.0) * min((asked.rows or 1000) / 1000, told.get(
         "most_krow", 0)) + told.get("size_per_class", 0.0) * (asked.classes or 2)
     memory = told["memory_mib"] + max(size - told["size_mib"], 0.0) * 2
-    speed = _figure(latency, factor * float(facts["factor"]))
-    return Forecast(device=device, latency_ms=speed, size_mib=_figure(size, factor), memory_mib=_figure(memory, 1.5),
+    speed, room = _figure(latency, factor * float(facts["factor"])), _figure(memory, 1.5)
+    served, asof = (None, "") if facts["kind"] == "edge" else _served(speed, room, asked)
+    return Forecast(device=device, latency_ms=speed, size_mib=_figure(size, factor), memory_mib=room,
                     throughput_per_s=Figure(value=1e3 / latency, low=1e3 / speed.high, high=1e3 / speed.low),
-                    serve_usd=_served(speed, asked), source=told.get("source", "prior"), **seen)
+                    serve_usd=served, serve_asof=asof, source=told.get("source", "prior"), **seen)
 
 
-def _served(latency: Figure, asked: Description) -> Figure | None:
-    """US dollars a month for the traffic; the device described where it has a price, else a rented CPU."""
+def _served(latency: Figure, memory: Figure, asked: Description) -> tuple[Figure | None, str]:
+    """US dollars a month for the traffic on the cheapest machines on demand, and as of when their prices are."""
     if asked.traffic_per_s is None:
-        return None
-    price = known.device(asked.device or "cpu").get("hour_usd") or known.device("cloud-cpu")["hour_usd"]
-    value, low, high = (math.ceil(asked.traffic_per_s * one / 1e3 / UTILISATION) * price * HOURS
-                        for one in (latency.value, latency.low, latency.high))
-    return Figure(value=value, low=low, high=high)
+        return None, ""
+    from rightfit.resources import afford
+
+    found = [afford.rented(asked.traffic_per_s, asked.latency_ms, {"latency_p95_ms": ms, "memory_mib": mib})
+             for ms, mib in ((latency.low, memory.low), (latency.value, memory.value), (latency.high, memory.high))]
+    plans = [one for one in found if one is not None]
+    if len(plans) < len(found):
+        return None, ""
+    low, value, high = (one.usd_per_month for one in plans)
+    return Figure(value=value, low=low, high=high), plans[1].asof
 
 
 def side(natural: int, scratch: bool) -> int:

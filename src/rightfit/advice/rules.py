@@ -1,8 +1,9 @@
 """Rules as data: a condition on the description, an effect, a reason and its source; read, held valid, evaluated.
 
 A condition is a mapping. `rows = 5` demands that value, `rows = [5, 6]` one of them,
-`rows = {at_least = 5, below = 50}` a range, `language = {is_not = "en"}` another value; `any = [...]`, `all = [...]`
-and `not = {...}` nest conditions. What is unknown fulfils no comparison; so `not` and `is_not` hold for it.
+`rows = {at_least = 5, below = 50}` a range, `language = {is_not = "en"}` another value, `{known = true}` any value at
+all; `any = [...]`, `all = [...]` and `not = {...}` nest conditions. What is unknown fulfils no comparison; so `not`
+and `is_not` hold for it.
 """
 
 from __future__ import annotations
@@ -19,10 +20,11 @@ from rightfit.advice.description import Description, devices
 from rightfit.errors import UnknownName, UsageError
 from rightfit.records import frozen
 
-EFFECTS = ("prefer", "avoid", "exclude", "treatment", "metric", "place")
-ON_FAMILIES = ("prefer", "avoid", "exclude")
+EFFECTS = ("prefer", "avoid", "exclude", "alike", "treatment", "metric", "place")
+ON_FAMILIES = ("prefer", "avoid", "exclude", "alike")
+WITH_POINTS = ("prefer", "avoid", "alike")
 RANGES = {"at_least": lambda a, b: a >= b, "above": lambda a, b: a > b, "at_most": lambda a, b: a <= b,
-          "below": lambda a, b: a < b, "is_not": lambda a, b: a != b}
+          "below": lambda a, b: a < b, "is_not": lambda a, b: a != b, "known": lambda a, b: b}
 NESTS = ("any", "all", "not")
 FIELDS = tuple(f.name for f in dataclasses.fields(Description))
 OPPOSITE = {"prefer": ("avoid", "exclude"), "avoid": ("prefer",), "exclude": ("prefer",)}
@@ -31,7 +33,8 @@ OPPOSITE = {"prefer": ("avoid", "exclude"), "avoid": ("prefer",), "exclude": ("p
 @frozen
 class Rule:
     """One rule. `effect` is a word of EFFECTS, `targets` what it falls on: families and "tag:..." of families, or the
-    name of a treatment, metric or place. `points` are places of the prior rank that prefer and avoid move a family by.
+    name of a treatment, metric or place. `points` are places of the prior rank that prefer and avoid move a family by;
+    with alike, those that it stands back by for each family of the same target that is ahead of it.
     """
 
     id: str
@@ -67,8 +70,8 @@ def parsed(raw: Mapping[str, Any], where: str = "rules") -> Rule:
     effect = effects[0]
     targets = raw[effect] if isinstance(raw[effect], list) else [raw[effect]]
     points = float(raw.get("points", 0))
-    if (effect in ("prefer", "avoid")) != (0 < points <= 50):
-        raise UsageError(f"prefer and avoid, and only they, must have points above 0 and at most 50; got "
+    if (effect in WITH_POINTS) != (0 < points <= 50):
+        raise UsageError(f"prefer, avoid and alike, and only they, must have points above 0 and at most 50; got "
                          f"rule={name!r} with points={points:g}.")
     return Rule(id=name, when=when, effect=effect, targets=tuple(map(str, targets)), points=points,
                 reason=str(raw["reason"]), zh=str(raw["zh"]), source=str(raw["source"]))
@@ -154,6 +157,25 @@ def shift(rules: Iterable[Rule], name: str, tags: Iterable[str]) -> float:
     return sum(signs.get(one.effect, 0.0) * one.points for one in rules if falls_on(one, name, tags))
 
 
+def ranked(places: Mapping[str, float], rules: Iterable[Rule], tags: Mapping[str, Iterable[str]]) -> dict[str, float]:
+    """The families by place, the first first, each that is like one ahead of it further back: {name: place}.
+
+    >>> same = [Rule(id="x", when={}, effect="alike", targets=("tag:a",), points=3, reason="", zh="", source="")]
+    >>> ranked({"p": 1.0, "q": 2.0, "r": 3.0}, same, {"p": ["a"], "q": ["a"], "r": []})
+    {'p': 1.0, 'r': 3.0, 'q': 5.0}
+    """
+    alike = [(target, one.points) for one in rules if one.effect == "alike" for target in one.targets]
+    known = {name: {name, *(f"tag:{tag}" for tag in tags[name])} for name in places}
+    left, found = dict(places), dict[str, float]()
+    while left:
+        back = {name: place + sum(points for target, points in alike if target in known[name]
+                                  for ahead in found if target in known[ahead]) for name, place in left.items()}
+        first = min(back, key=lambda name: (back[name], name))
+        found[first] = back[first]
+        left.pop(first)
+    return found
+
+
 def excluded(rules: Iterable[Rule], name: str, tags: Iterable[str]) -> Rule | None:
     """The first rule that leaves a family out, or None."""
     tags = tuple(tags)
@@ -167,7 +189,7 @@ def _bounds(when: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             for inner in (value if isinstance(value, list) else [value]):
                 yield from _bounds(inner)
         elif isinstance(value, Mapping):
-            yield from ((key, bound) for bound in value.values())
+            yield from ((key, bound) for word, bound in value.items() if word != "known")
         else:
             yield from ((key, one) for one in (value if isinstance(value, list) else [value]))
 

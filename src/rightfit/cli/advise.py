@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import shlex
 import sys
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
@@ -53,6 +55,7 @@ def advise(
     max_size: Annotated[Text, typer.Option(help="Size of the package, e.g. 20MB")] = None,
     throughput: Annotated[Text, typer.Option(help="Rows per second at least, e.g. 200/s")] = None,
     traffic: Annotated[Text, typer.Option(help="Predictions asked per second, e.g. 20/s")] = None,
+    max_cost: Annotated[Text, typer.Option(help="Cost of serving the traffic, e.g. 50USD/month")] = None,
     budget: Annotated[Text, typer.Option(help="Time for the search, e.g. 10m")] = None,
     need: Annotated[Text, typer.Option(help="A TOML file with these names as keys; flags overrule it")] = None,
     explain: Annotated[Text, typer.Option(help="Show one rule: its condition, effect, reason and source")] = None,
@@ -65,7 +68,8 @@ def advise(
                 natural=natural, outliers=outliers, groups=groups, changing=changing, misses=misses,
                 readable=readable, realtime=realtime, sensitive=sensitive, weights=weights, licence=licence,
                 device=device, train_device=train_device, metric=metric, max_latency=max_latency,
-                max_memory=max_memory, max_size=max_size, throughput=throughput, traffic=traffic, budget=budget)
+                max_memory=max_memory, max_size=max_size, throughput=throughput, traffic=traffic, max_cost=max_cost,
+                budget=budget)
     said = {name: value for name, value in said.items() if value is not None}
     tongue = language_of(language)
     if explain is not None:
@@ -86,6 +90,9 @@ def _answer(said: dict[str, Any], need: str | None, language: str, as_json: bool
     elif not said:
         said = _asked(words)
     found = answer(description.describe(said), language=language)
+    column = None if need is None else description.target(need)
+    if column is not None:
+        found = dataclasses.replace(found, command=found.command.replace(" COLUMN", f" {shlex.quote(column)}"))
     if as_json:
         return json.dumps({**asdict(found), "task": said["task"]}, ensure_ascii=False)
     return "\n".join(_page(found, said, words))
@@ -125,6 +132,8 @@ def _concerns(question: Mapping[str, Any], said: Mapping[str, Any], description:
     if "task" not in said:
         return bool(question["key"] == "task")
     known = description.describe(said)
+    if question.get("after", "task") not in said:
+        return False
     return (known.modality in question.get("modalities", (known.modality,))
             and known.problem in question.get("problems", (known.problem,)))
 
@@ -195,7 +204,7 @@ def _pick(place: int, pick: Any, words: Any) -> Iterator[str]:
         yield f"   {words('h.forecast')}: {line}"
     if told.serve_usd is not None:
         cost = _interval("serve_usd", told.serve_usd, words)
-        yield f"   {words('h.forecast')}: {words('h.serve', cost=cost, asof=told.asof)}"
+        yield f"   {words('h.forecast')}: {words('h.serve', cost=cost, asof=told.serve_asof)}"
     yield from (f"   + {_with_rule(one)}" for one in pick.why)
     yield from (f"   - {_with_rule(one)}" for one in pick.against)
 

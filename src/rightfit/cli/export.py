@@ -11,7 +11,7 @@ from rightfit.cli._app import Text, app
 
 @app.command()
 def export(path: Annotated[str, typer.Argument(help="A run folder or a package")],
-           to: Annotated[str, typer.Option(help="onnx, mlflow or huggingface")],
+           to: Annotated[str, typer.Option(help="onnx, mlflow, triton, docker, huggingface or tflite")],
            out: Annotated[str, typer.Option("-o", "--out", help="A new folder")],
            verify: Annotated[Text, typer.Option(help="Public key that must have signed the package")] = None) -> None:
     """Write a package as another system wants it."""

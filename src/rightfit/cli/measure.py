@@ -19,9 +19,13 @@ def measure(package: Annotated[str, typer.Argument(help="A package folder or zip
             as_json: Annotated[bool, typer.Option("--json", help="Print the profile as JSON, nothing else")] = False,
             ) -> None:
     """Measure a package on this device; the profile can be given to choose elsewhere (--device-profile)."""
-    from rightfit.package import profile
+    from rightfit.advice import catalogue
+    from rightfit.package import load, profile
 
     found = profile.take(package, records=_records(package, data))
+    if not found["noisy"]:
+        catalogue.remember(str(load(package).info["candidate"]["family"]),
+                           {name: found["measured"][name] for name in catalogue.KEPT})
     if out is not None:
         profile.write(found, out)
     print(json.dumps(found, indent=1, ensure_ascii=False) if as_json else profile.text(found))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Any
 
@@ -10,6 +11,7 @@ import typer
 
 from rightfit.cli._app import Text, app
 
+WIDE = 160  # columns, from which the table also says what a family is good at
 SHOWN = ("name", "modality", "problems", "handles", "requires", "rank")
 
 
@@ -58,17 +60,31 @@ def _table(cards: Sequence[Any]) -> None:
     from rich.console import Console
     from rich.table import Column, Table
 
-    table = Table(Column("family", no_wrap=True), "modality", "problems", "year", "framework", "licence", "state",
-                  "good at")
+    console = Console() if sys.stdout.isatty() else Console(width=WIDE)
+    wide = console.width >= WIDE
+    table = Table(*(Column(name, no_wrap=True) for name in (
+        "family", "modality", "year", "framework", "licence", "state", *(("latency",) if wide else ()))),
+        *((Column("good at", overflow="fold"),) if wide else ()), box=None, pad_edge=False, header_style="bold")
     for card in cards:
         state = "to come" if card.planned else "brought" if card.scheme else "ready" if card.installed else "missing"
-        table.add_row(card.name, card.modality, ", ".join(card.problems), str(card.year), card.framework, card.licence,
-                      state, card.good_at)
-    console = Console()
+        rest = (_latency(card), card.good_at) if wide else ()
+        table.add_row(card.name, card.modality, str(card.year), card.framework, card.licence.partition(" (")[0], state,
+                      *rest)
     console.print(table, markup=False)
     console.print(f"{len(cards)} families; state: ready, missing (a library is not installed), brought (by you, "
-                  "--bring), to come (no implementation yet). rightfit models NAME tells all of one.",
+                  "--bring), to come (no implementation yet). latency: measured on this machine, p95, or ~ forecast "
+                  "for one like it. rightfit models NAME tells all of one.",
                   highlight=False, markup=False)
+
+
+def _latency(card: Any) -> str:
+    """The newest latency measured here, else the forecast of facts/figures.toml, marked as one."""
+    from rightfit import units
+    from rightfit.advice import catalogue
+
+    here = [one["latency_p95_ms"] for one in catalogue.measured(card.name) if "latency_p95_ms" in one]
+    told = card.figures.get("latency_ms")
+    return units.show_seconds(here[-1] / 1e3) if here else f"~{units.show_seconds(told / 1e3)}" if told else ""
 
 
 def _page(card: Any) -> dict[str, Any]:
@@ -110,7 +126,8 @@ def _lines(page: dict[str, Any]) -> Iterator[str]:
     if page["networks"]:
         yield "  networks, counted on the meta device:"
         yield from (f"    {n['network']}: {n['parameters'] / 1e6:.2f} M parameters, {n['flops'] / 1e9:.3g} GFLOPs for "
-                    f"{n['example']}" for n in page["networks"])
+                    f"{n['example']}" + (f"; weights {n['weights']}, {n['licence'] or 'licence not told'}"
+                                         if n["weights"] else "") for n in page["networks"])
     if page["variants"]:
         yield "  variants:"
         yield from (f"    {json.dumps(v, ensure_ascii=False)}" for v in page["variants"])

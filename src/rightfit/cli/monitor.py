@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from rightfit.cli._app import Text, app
-from rightfit.errors import UsageError
+from rightfit.cli._app import Text, app, language_of
+from rightfit.errors import DataError, RightfitError, UsageError
 
 ALARM = 5
 
@@ -28,6 +28,11 @@ def monitor(path: Annotated[str, typer.Argument(help="A run, a package, or a reg
             every: Annotated[Text, typer.Option(help="Look again and again, e.g. 1h")] = None,
             webhook: Annotated[Text, typer.Option(help="Address that gets an alarm as JSON")] = None,
             mail: Annotated[Text, typer.Option(help="TOML file of SMTP settings; alarms are mailed")] = None,
+            time: Annotated[Text, typer.Option(help="A column of times, which must not go backwards")] = None,
+            stream: Annotated[Text, typer.Option(help="adwin or page_hinkley over labelled rows, in order")] = None,
+            report: Annotated[Text, typer.Option(help="Write an offline HTML page, with the trends of --history")]
+            = None,
+            language: Annotated[Text, typer.Option(help="Language of the page: en or zh_CN")] = None,
             as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON, nothing else")] = False,
             ) -> None:
     """Compare new rows with the reference in the package: drift, performance with and without labels. Exit 5: alarm."""
@@ -37,31 +42,68 @@ def monitor(path: Annotated[str, typer.Argument(help="A run, a package, or a reg
 
     if (data is None) == (log is None):
         raise UsageError(f"rows come from --data or from --log; got data={data!r} and log={log!r}, give one.")
-    k, n = _of(persist)
+    if stream not in (None, "adwin", "page_hinkley"):
+        raise UsageError(f"stream must be adwin or page_hinkley; got stream={stream!r}, choose one of them.")
+    k, n = of_persist(persist)
     if n > 1 and history is None:
         raise UsageError(f"alarms over several windows need their history; got persist={persist!r}, add --history "
                          "FILE.")
     if not 0 <= floor <= 1 or minimum < 30:
         raise UsageError(f"floor must lie in 0..1 and minimum be 30 or more; got floor={floor:g}, minimum={minimum}.")
-    rules = Rules(minimum=minimum, floor=floor, k=k, n=n, tests=_tests(test))
+    rules = Rules(minimum=minimum, floor=floor, k=k, n=n, tests=_tests(test), time=time,
+                  stream=stream)  # type: ignore[arg-type]
     post = alerts.settings(mail) if mail else None
     pause, since = units.seconds(every, "every") if every else None, None
+    first = True
     while True:
-        found, since = _once(path, data, log, since, (labels, key), history, rules)
-        print(json.dumps(found, ensure_ascii=False) if as_json else "\n".join(text(found)), flush=True)
-        if found["alarm"]:
-            failed = [alerts.webhook(webhook, found)] if webhook else []
-            failed += [alerts.mail(post, f"rightfit: {text(found)[0]}", "\n".join(text(found)))] if post else []
-            for reason in filter(None, failed):
-                print(f"rightfit: {reason}", file=sys.stderr)
-        if pause is None:
-            raise SystemExit(ALARM if found["alarm"] else 0)
-        import time
+        try:
+            found, since = _once(path, data, log, since, (labels, key), history, rules)
+        except RightfitError as error:
+            if first or pause is None:
+                raise
+            print(f"rightfit: {error}", file=sys.stderr, flush=True)  # the next look may be right again
+            found = None
+        if found is not None:
+            print(json.dumps(found, ensure_ascii=False) if as_json else "\n".join(text(found)), flush=True)
+            _told(found, webhook, post)
+            if report is not None:
+                _page(report, found, history, path, language_of(language))
+            if pause is None:
+                raise SystemExit(ALARM if found["alarm"] else 0)
+        first = False
+        import time as clock
 
-        time.sleep(pause)
+        clock.sleep(pause or 0)
 
 
-def _of(persist: str) -> tuple[int, int]:
+def _told(found: dict[str, Any], webhook: str | None, post: dict[str, Any] | None) -> None:
+    """An alarm to whoever asked for it; what could not be reached is said."""
+    from rightfit.delivery.monitor import alerts
+
+    if not found["alarm"]:
+        return
+    failed = [alerts.webhook(webhook, found)] if webhook else []
+    failed += [alerts.mail(post, f"rightfit: {text(found)[0]}", "\n".join(text(found)))] if post else []
+    for reason in filter(None, failed):
+        print(f"rightfit: {reason}", file=sys.stderr, flush=True)
+
+
+def _page(place: str, found: dict[str, Any], history: str | None, name: str, language: str) -> None:
+    from pathlib import Path
+
+    from rightfit.delivery.monitor import history as remembered
+    from rightfit.report import watch_page
+
+    lines = remembered.read(Path(history)) if history else []
+    try:
+        Path(place).write_text(watch_page.render(found, lines, name=Path(name).name, language=language),
+                               encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"the report must be writable; got report={place!r}, {error.strerror}.") from None
+
+
+def of_persist(persist: str) -> tuple[int, int]:
+    """K/N as two numbers. Raises UsageError."""
     k, slash, n = persist.partition("/")
     if not (slash and k.isdigit() and n.isdigit() and 1 <= int(k) <= int(n) <= 100):
         raise UsageError(f"persist must be written K/N with 1 <= K <= N <= 100; got persist={persist!r}.")
@@ -100,8 +142,11 @@ def _once(path: str, data: str | None, log: str | None, since: Any, labels: tupl
     rows: Any = data
     if log is not None:
         rows = logged.read(log, since)
-        since = float(rows["timestamp"].max().timestamp()) + 1e-6 if len(rows) else since
+        if since is not None and not len(rows):
+            raise DataError(f"a window must hold rows; got rows=0 in log={log!r} since the last look, wait for more.")
     found, kept = check.look(package, rows, labels[0], key=labels[1], past=remembered.past(before), rules=rules)
+    if log is not None and found.enough:  # rows of a window that is too short stay for the next
+        since = float(rows["timestamp"].max().timestamp()) + 1e-6
     if history and found.enough:
         try:
             remembered.append(Path(history), found, kept, data or log or "")
@@ -120,8 +165,11 @@ def text(found: dict[str, Any]) -> list[str]:
     lines = [head]
     for one in drifted[:20]:
         weight = f", importance {one['importance']:.3g}" if one["importance"] else ""
-        lines.append(f"  {one['name']}: {one['test']} p={one['p']:.2g}, effect {one['effect']:.3f}{weight}"
+        psi = f", PSI {one['psi']:.3g}" if one["psi"] is not None else ""
+        lines.append(f"  {one['name']}: {one['test']} p={one['p']:.2g}, effect {one['effect']:.3f}{weight}{psi}"
                      f"{', alarm' if one['alarm'] else ''}; {one['shift']}".rstrip("; "))
+        if one["examples"]:
+            lines.append(f"    e.g. {', '.join(one['examples'])}")
     for name in ("expected", "estimated", "realised"):
         if found[name]:
             one = found[name]

@@ -12,7 +12,7 @@ from rightfit.errors import UsageError
 
 
 @app.command()
-def prices(what: Annotated[str, typer.Argument(help="list, or update with the file that replaces a table")] = "list",
+def prices(what: Annotated[str, typer.Argument(help="list; update FILE replaces a table; reset goes back")] = "list",
            file: Annotated[Text, typer.Argument(help="With update: a CSV of prices, rates or carbon")] = None,
            provider: Annotated[Text, typer.Option(help="Only this cloud, e.g. aws, gcp or alibaba")] = None,
            region: Annotated[Text, typer.Option(help="Only this region, e.g. us-east-1")] = None,
@@ -28,11 +28,16 @@ def prices(what: Annotated[str, typer.Argument(help="list, or update with the fi
     from rightfit.errors import UnknownName
     from rightfit.resources import tables
 
-    if what not in ("list", "update"):
-        raise UnknownName("action", what, ("list", "update"))
+    if what not in ("list", "reset", "update"):
+        raise UnknownName("action", what, ("list", "reset", "update"))
     if (what == "update") != (file is not None):
         raise UsageError(f"a file belongs to update, and update to a file; got {what} with file={file!r}, write "
                          "rightfit prices update FILE.")
+    if what == "reset":
+        gone = [str(path) for path in tables.reset()]
+        print(json.dumps({"removed": gone}) if as_json else f"{len(gone)} tables of yours removed: "
+              f"{', '.join(gone) or 'there were none'}; those of the package count.")
+        return
     if file is not None:
         kind, where, rows = tables.update(file)
         print(json.dumps({"table": kind, "path": str(where), "rows": rows}) if as_json

@@ -22,7 +22,11 @@ def serve(source: Annotated[str, typer.Argument(help="A run, a package, or a reg
           queue: Annotated[int, typer.Option(help="Requests that may wait; more get 429")] = 128,
           deadline: Annotated[str, typer.Option(help="An answer later than this becomes 503, e.g. 500ms")] = "1s",
           max_body: Annotated[str, typer.Option(help="Size of a request, e.g. 10MB")] = "10MB",
-          max_rows: Annotated[int, typer.Option(help="Records of a request")] = 1000) -> None:
+          max_rows: Annotated[int, typer.Option(help="Records of a request")] = 1000,
+          drain: Annotated[str, typer.Option(help="On SIGTERM, wait so long for answers under way")] = "30s",
+          shadow: Annotated[float, typer.Option(help="Share of requests that a registry's challenger sees too")] = 0.0,
+          verify: Annotated[Text, typer.Option(help="Public key that must have signed every package served")] = None,
+          ) -> None:
     """Serve a package over HTTP, with its schema enforced; a registry folder's champion is followed."""
     from rightfit.delivery.serve.run import run
     from rightfit.delivery.serve.settings import Settings
@@ -30,4 +34,5 @@ def serve(source: Annotated[str, typer.Argument(help="A run, a package, or a reg
 
     run(Settings(source=source, host=host, port=port, token_file=token_file, workers=workers, log=log,
                  sample=log_sample, omit=tuple(log_omit or ()), queue=queue, deadline=seconds(deadline, "deadline"),
-                 max_body=int(mebibytes(max_body, "max_body") * 2**20), max_rows=max_rows))
+                 max_body=int(mebibytes(max_body, "max_body") * 2**20), max_rows=max_rows,
+                 drain=seconds(drain, "drain"), shadow=shadow, verify=verify))

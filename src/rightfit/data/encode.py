@@ -19,6 +19,7 @@ from rightfit.records import Schema, Task
 OPTIONS: Mapping[str, Any] = {
     "categorical": "auto", "max_categories": 30, "onehot_limit": 10, "impute": "none", "indicator": False,
     "scale": "none", "cyclic": False, "tokens": 200, "token_weight": "binary",
+    "text_scores": True,
 }
 CHOICES: Mapping[str, tuple[Any, ...]] = {
     "categorical": ("auto", "onehot", "ordinal", "target", "code"), "impute": ("none", "median"),
@@ -52,12 +53,14 @@ class Encoder:
         """Learn the blocks and encode the training rows: (encoder, float32 (n, f)).
 
         X: DataFrame (n rows) of coerced feature columns. y: as in Dataset, None switches target encoding to ordinal.
-        The matrix differs from `frame(X)` only where targets encode levels: cross-fitted, no row sees its own target.
+        The matrix differs from `frame(X)` only where targets encode levels or texts: cross-fitted, no row sees its own
+        target.
 
         options: categorical auto | onehot | ordinal | target | code; max_categories (one-hot width, the rest pooled);
         onehot_limit (`auto` uses one-hot up to so many levels); impute none | median; indicator (missing indicators);
         scale none | standard | robust | quantile; cyclic (calendar as sine and cosine); tokens (vocabulary of a text
-        column, 0 for none); token_weight binary | count | tfidf. Raises UsageError for anything else.
+        column, 0 for none); token_weight binary | count | tfidf; text_scores (what a text says of each target, by a
+        ridge regression on its TF-IDF). Raises UsageError for anything else.
         """
         from rightfit.data import encode_fit
 

@@ -7,6 +7,7 @@ Blocks (all JSON):
     table      table {level: values}, missing values, unseen values, code
     datetime   parts, origin (epoch nanoseconds), fill, center and scale per part
     text       vocabulary {token: position}, weights per token, weight (binary | count | tfidf)
+    score      terms {term: [inverse frequency, weight per target]}, bias, center and scale per target
 """
 
 from __future__ import annotations
@@ -46,6 +47,16 @@ def tokens(text: str) -> list[str]:
     found = [m.group() for m in _TOKEN.finditer(text.lower())]
     pairs = [a + b for a, b in pairwise(found) if len(a) == len(b) == 1 and min(a, b) > "\u3000"]
     return found + pairs if pairs else found
+
+
+def terms(text: str) -> set[str]:
+    """The words of a text and the pairs of neighbours; for scripts without spaces, characters and pairs of them.
+
+    >>> sorted(terms("Not good, 很好"))
+    ['good', 'good 很', 'not', 'not good', '好', '很', '很好']
+    """
+    found = [m.group() for m in _TOKEN.finditer(text.lower())]
+    return {*found, *(a + b if min(a, b) > "\u3000" else f"{a} {b}" for a, b in pairwise(found))}
 
 
 def clip(values: Any) -> Any:
@@ -150,9 +161,16 @@ def _text_columns(block: Block, values: Any, n: int) -> Any:
     return out
 
 
+def _score_columns(block: Block, values: Any, n: int) -> Any:
+    out = np.zeros((n, len(block["names"])))
+    for i, text in enumerate(_texts(values, n)):
+        _write_score(block, text, out[i], 0)
+    return out
+
+
 _COLUMNS: Mapping[str, Callable[[Block, Any, int], Any]] = {
     "numeric": _numeric_columns, "onehot": _onehot_columns, "table": _table_columns,
-    "datetime": _datetime_columns, "text": _text_columns,
+    "datetime": _datetime_columns, "text": _text_columns, "score": _score_columns,
 }
 
 
@@ -319,7 +337,26 @@ def _write_text(block: Block, text: str | None, out: Any, start: int) -> None:
         out[base + at] = weights[at] / norm
 
 
+def _score_writer(block: Block, start: int) -> Writer:
+    name = block["column"]
+
+    def write(record: Mapping[str, Any], out: list[float]) -> None:
+        _write_score(block, _level(record.get(name)), out, start)
+
+    return write
+
+
+def _write_score(block: Block, text: str | None, out: Any, start: int) -> None:
+    """What a ridge regression on TF-IDF of the text says of each target; a missing text gets its intercept."""
+    known = block["terms"]
+    hits = [known[term] for term in sorted(terms(text)) if term in known] if text else []
+    norm = math.sqrt(math.fsum(hit[0] * hit[0] for hit in hits)) or 1.0
+    for at, (bias, center, scale) in enumerate(zip(block["bias"], block["center"], block["scale"], strict=True)):
+        said = bias + math.fsum(hit[0] * hit[at + 1] for hit in hits) / norm
+        out[start + at] = (said - center) / scale
+
+
 _WRITERS: Mapping[str, Callable[[Block, int], Writer]] = {
     "numeric": _numeric_writer, "onehot": _onehot_writer, "table": _table_writer,
-    "datetime": _datetime_writer, "text": _text_writer,
+    "datetime": _datetime_writer, "text": _text_writer, "score": _score_writer,
 }

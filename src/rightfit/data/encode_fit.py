@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from rightfit.data import _encode_texts
 from rightfit.data import encode_apply as apply
 from rightfit.errors import UsageError
 from rightfit.records import Column, Schema, Task
@@ -38,6 +39,10 @@ def learn(X: Any, y: Any, schema: Schema, task: Task, options: Mapping[str, Any]
             blocks.append(_datetime(column, values, options))
         elif column.kind == "text":
             blocks.append(_text(column, values, options))
+            scored = _encode_texts.score(column, values, targets, options, seed) if targets is not None else None
+            if scored is not None:
+                crossfitted[len(blocks)] = scored[1]
+                blocks.append(scored[0])
         else:
             raise UsageError("columns must be numeric, boolean, categorical, datetime or text to be encoded; got "
                              f"kind={column.kind!r} for column={column.name!r}, drop it or give its kind.")

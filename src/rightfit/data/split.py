@@ -60,8 +60,12 @@ def duplicate_groups(data: Dataset) -> Rows | None:
     from rightfit.data.identity import identities
 
     _, copies = np.unique(row_hash(identities(data.X, data.schema)), return_inverse=True)
-    if len(data) - (copies.max() + 1 if len(copies) else 0) <= MANY_COPIES * len(data):
+    different = copies.max() + 1 if len(copies) else 0
+    if len(data) - different <= MANY_COPIES * len(data):
         return None
+    if different == 1:
+        raise DataError(f"rows must differ in what is learned from; got {len(data)} rows that are all alike, look at "
+                        "the feature columns of the source.")
     if data.groups is None:
         return np.asarray(copies, dtype=np.int64)
     from scipy.sparse import coo_matrix

@@ -18,6 +18,7 @@ from rightfit.records import Candidate, LimitCheck, Rule, asdict
 from rightfit.resources import afford
 from rightfit.tuning.board import Board, Entry
 from rightfit.tuning.clock import Clock
+from rightfit.tuning.settle import settled
 
 ATTEMPTS = 5  # packages refitted and proven before the answer is infeasible
 REFIT_SLACK = 1.6  # all rows against those of a fold, and packaging
@@ -88,7 +89,7 @@ def _try(bench: Bench, entries: Mapping[str, Entry], known: dict[str, Mapping[st
 
 
 def _gather(bench: Bench, known: dict[str, Mapping[str, float]], entries: Mapping[str, Entry]) -> list[Contender]:
-    fit = max((e.measured.get("fit_s", 0.0) for e in list(entries.values())[:3]), default=0.0)
+    fit = max((bench.board.fit_s(e) for e in list(entries.values())[:3]), default=0.0)
     prove.measure(bench.board, entries, bench.stage, bench.clock, REFIT_SLACK * fit + REFIT_S + TAIL_S, known)
     return prove.contenders(bench.board, entries, known, bench.baseline)
 
@@ -104,7 +105,7 @@ def _attempt(bench: Bench, found: Delivery, contender: Contender) -> None:
     """Refit and prove; where that fails, the package of a fold, which is proven too, is better than nothing."""
     entry = bench.board.entry(contender.key)
     assert entry is not None
-    candidate = settled(entry)
+    candidate = settled(entry.candidate, entry.learned)
     outcome, whole = _refit(bench, entry, candidate)
     if outcome is not None and outcome.state == "ok" and outcome.result is not None:
         fit_s = {"fit_s": float(outcome.result["measured"]["fit_s"])}
@@ -150,25 +151,10 @@ def ruled(board: Board, entry: Entry) -> Rule:
     return conformal.bounded(entry.rule, board.stage.data.y[entry.rows], entry.pred, board.task)
 
 
-def settled(entry: Entry) -> Candidate:
-    """The candidate with what its folds learned (the median of numbers), so that a refit need not learn it again."""
-    import numpy as np
-
-    params = dict(entry.candidate.params)
-    for name in {n for learned in entry.learned for n in learned}:
-        values = [learned[name] for learned in entry.learned if name in learned]
-        if all(isinstance(v, int | float) and not isinstance(v, bool) for v in values):
-            middle = float(np.median(values))
-            params[name] = round(middle) if all(isinstance(v, int) for v in values) else middle
-            if "early_stopping" in params:
-                params["early_stopping"] = False
-    return Candidate(family=entry.candidate.family, params=params, steps=entry.candidate.steps)
-
-
 def _refit(bench: Bench, entry: Entry, candidate: Candidate) -> tuple[Outcome | None, Path]:
     """Train on all rows in a process of its own; None when the time left does not allow it."""
     path = bench.stage / "models" / f"{entry.candidate.key}.all"
-    wanted = REFIT_SLACK * entry.measured.get("fit_s", 0.0) + REFIT_S
+    wanted = REFIT_SLACK * bench.board.fit_s(entry) + REFIT_S
     left = bench.clock.left(TAIL_S)
     if left < wanted:
         return None, path

@@ -143,6 +143,8 @@ class Log:
         return (entry.request_id, entry.row, entry.timestamp, entry.version, *texts)
 
     def _open(self) -> sqlite3.Connection:
+        if self._path is not None and not self._path.exists():  # another process tidied up, or somebody else
+            self._close()
         if self._file is None:
             self.folder.mkdir(parents=True, exist_ok=True)
             moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")

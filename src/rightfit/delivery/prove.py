@@ -12,29 +12,16 @@ from rightfit.decide import Contender
 from rightfit.package.probe import probe
 from rightfit.resources import afford
 from rightfit.tuning.board import Board, Entry, difference, spread_of
+from rightfit.tuning.board import finalists as common
 from rightfit.tuning.clock import Clock
-from rightfit.tuning.race import leader_of
 
 PROBES = 6
-CHOICE = 3
 PROBE_S = 3.0  # what a probe costs, for deciding how many fit into the time left
 
 
 def finalists(board: Board, baseline: str) -> dict[str, Entry]:
-    """Entries that can be compared, all on the folds that they have in common; best first.
-
-    They are those with all of the leader's folds; where that leaves no choice, those with as many folds as the third
-    furthest has. The baseline has all folds.
-    """
-    entries = {k: e for k, e in board.entries().items() if k not in board.failed and k not in board.ablations}
-    leader = leader_of(board)
-    kept = [k for k, e in entries.items() if leader is not None and set(leader.folds) <= set(e.folds)]
-    if sum(k != baseline for k in kept) < 2:
-        counts = sorted((len(e.folds) for k, e in entries.items() if k != baseline), reverse=True)
-        enough = counts[min(CHOICE, len(counts)) - 1] if counts else 0
-        kept = [k for k, e in entries.items() if len(e.folds) >= enough]
-    common = set.intersection(*(set(entries[k].folds) for k in kept))
-    folds = tuple(sorted(common)) if common else (0,)
+    """Entries that can be compared, all on the folds that they have in common; best first."""
+    kept, folds = common(board, baseline)
     found = {k: e for k in kept if (e := board.entry(k, folds)) is not None}
     return dict(sorted(found.items(), key=lambda item: (-board.rank(item[1]), item[0])))
 

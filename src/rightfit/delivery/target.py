@@ -24,6 +24,7 @@ from rightfit.package.probe import probe
 from rightfit.package.profile import BOUND, Forecast
 from rightfit.records import Candidate, Decision, Limit, Need, asdict, frozen, revive
 from rightfit.resources import micro
+from rightfit.tuning import settle
 
 FOLDER = "unproven"
 KEPT = "unproven"  # the ledger's note on the package that lies there
@@ -134,7 +135,7 @@ def _deliver_proven(bench: Bench, target: Target, note: Mapping[str, Any], found
 def _leave(bench: Bench, target: Target, contender: Contender, found: Delivery) -> bool:
     """Refit, and leave the package to be measured on the device, unless it breaks a limit that needs no device."""
     entry = found.entries[contender.key]
-    candidate = delivering.settled(entry)
+    candidate = settle.settled(entry.candidate, entry.learned)
     outcome, path = delivering._refit(bench, entry, candidate)
     refitted = outcome is not None and outcome.state == "ok" and outcome.result is not None
     if not refitted:

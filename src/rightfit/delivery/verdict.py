@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from rightfit import decide, registry
+from rightfit.advice import catalogue
 from rightfit.decide import Contender
 from rightfit.delivery import evidence
 from rightfit.delivery.deliver import Bench, Delivery
@@ -17,12 +18,14 @@ from rightfit.metrics import interval
 from rightfit.records import Decision, Finding, LimitCheck, asdict, revive
 from rightfit.resources import afford
 from rightfit.store import Store
+from rightfit.tuning import forecast
 from rightfit.tuning.board import Board, Entry
 from rightfit.tuning.race import Race
 
 DRAWN = 3e8  # rows x candidates x bootstrap samples, a few seconds
 RIVALS = 20  # that could have been picked instead
 SHOWN = ("latency_p95_ms", "memory_mib", "size_mib", "fit_s")
+FORECAST = ("peak_mib", *(f"{name}_forecast{end}" for name in forecast.NAMES for end in ("", "_low", "_high")))
 
 
 def verdict(question: Any, racing: Race, delivery: Delivery, bench: Bench, interrupted: bool) -> Decision:
@@ -111,6 +114,7 @@ def _row(board: Board, key: str, by_key: Mapping[str, Contender], delivery: Deli
     if entry is not None:
         measured = {**entry.measured, **(by_key[key].measured if key in by_key else {})}
         row |= {name: measured.get(name) for name in SHOWN}
+        row |= {name: measured[name] for name in FORECAST if name in measured}
         # An entry that was not run on the finalists' folds is shown as if its folds had been of average difficulty.
         shift = 0.0 if key in delivery.entries else board.level(entry) - entry.utility
         row |= {"metric": spread(board, entry, shift), "folds_done": len(entry.folds),
@@ -191,8 +195,11 @@ def _why(board: Board, delivery: Delivery, best: list[Contender], tied: tuple[st
 
 
 def keep(store: Store, decision: Decision) -> None:
-    """Keep the decision in the ledger; only then is the run finished."""
+    """Keep the decision in the ledger; only then is the run finished, and its package told of in `rightfit models`."""
     store.set_meta("decision", evidence.plain(asdict(decision)))
+    if decision.chosen and "device" not in decision.extras:
+        catalogue.remember(decision.chosen["family"], {name: decision.measured[name] for name in catalogue.KEPT
+                                                       if name in decision.measured})
 
 
 def stored(store: Store, budget_s: float) -> Decision | None:

@@ -92,6 +92,9 @@ def matrix(worth: Mapping[str, float], of: Subject) -> tuple[tuple[float, ...], 
                 raise UsageError(f"TP and TN need a binary problem; got {name} with {k} classes, write right=NUMBER.")
             table[at][at] = rest.pop(name)
     for name, value in rest.items():
+        if ">" not in name and name not in ("FN", "FP"):
+            raise UsageError("a worth must be of right, wrong, TP, TN, FN, FP, or of \"true>predicted\"; got "
+                             f"worth={name!r}, correct it.")
         one = prices.matrix({name: 1.0}, of.problem, of.classes)
         for i, row in enumerate(one):
             for j, named in enumerate(row):

@@ -189,7 +189,8 @@ def bbc(y: Array, stack: Mapping[str, Array], metric: Metric | str, task: Task, 
     size = len(data.y)
     naive = np.array([sign * scorer(np.ones((1, size)))[0] for scorer in scorers])
     if np.isnan(naive).all():
-        raise UsageError(f"the metric must be defined for a candidate; got {metric.name}=nan for all {len(names)}.")
+        raise UsageError(f"the metric must be defined on the rows left out; got {metric.name}=nan on {size} rows for "
+                         f"all {len(names)} candidates, add rows of each class or name another --metric.")
     top = int(np.nanargmax(naive))
     inside, outside = _replay(scorers, data, sign, naive, n, seed, seconds)
     value, low, high = _around(outside, float(naive[top]), level,

@@ -108,8 +108,8 @@ def read(path: str | Path) -> dict[str, Any]:
             raise UsageError(f"a device profile must hold {name}; got device_profile={str(path)!r} without it, "
                              f"{again}.")
     ours = resources.versions().get("rightfit", "")
-    if found["format"] != FORMAT or found["rightfit"].split(".")[0] != ours.split(".")[0]:
-        raise UsageError(f"a device profile must come from rightfit {ours.split('.')[0]}.x; got "
+    if found["format"] != FORMAT or _series(found["rightfit"]) != _series(ours):
+        raise UsageError(f"a device profile must come from rightfit {_series(ours)}.x; got "
                          f"rightfit={found['rightfit']!r}, format={found['format']}, install the same version on both "
                          "machines.")
     needed = [("micro", name) for name in micro.NAMES]
@@ -122,6 +122,16 @@ def read(path: str | Path) -> dict[str, Any]:
         raise UsageError(f"a device profile must name its package; got fingerprint="
                          f"{found['package'].get('fingerprint')!r}, {again}.")
     return dict(found)
+
+
+def _series(version: str) -> str:
+    """The part of a version within which figures mean the same: before 1.0 every minor version is another one.
+
+    >>> _series("0.3.1"), _series("2.4.0")
+    ('0.3', '2')
+    """
+    parts = version.split(".")
+    return ".".join(parts[:2 if parts[0] == "0" else 1])
 
 
 def ratios(profile: Mapping[str, Any], here: Mapping[str, float]) -> Forecast:

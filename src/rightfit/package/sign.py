@@ -1,7 +1,8 @@
 """Signed packages: Ed25519 (RFC 8032) over manifest.json, which holds the hash of every other file.
 
 The signature lies in the package as `manifest.sig`, the only file that no manifest lists. Whoever trusts the public
-key can tell that the package is, byte for byte, what the holder of the private key signed.
+key can tell that the package is, byte for byte, what the holder of the private key signed. A package that rightfit
+changes (another rule, a new reference) loses its signature and must be signed again.
 """
 
 from __future__ import annotations
@@ -57,9 +58,9 @@ def sign(package: str | Path, key: str | Path) -> Path:
 
 def check(package: str | Path, key: str | Path) -> None:
     """Hold a package, folder or zip, against a public key. Raises PackageError: changed, unsigned, another's."""
+    public = _public(Path(key))
     from cryptography.exceptions import InvalidSignature
 
-    public = _public(Path(key))
     with verify.opened(Path(package)) as folder:
         path = folder / verify.SIGNATURE
         if not path.is_file():

@@ -135,10 +135,19 @@ def leaderboard(data: Json, words: Words, higher: bool) -> dict[str, Any]:
                 "range": "" if low is None or high is None else f"{show(low)} {DASH} {show(high)}",
                 "bar": charts.interval(row["metric"], scale, base, title, kind),
                 "chosen": name == chosen,
+                "fit_forecast": _expected(more.get(name) or {}, words),
                 **{n: figure(n, number(row.get(n))) for n in ("latency_p95_ms", "memory_mib", "size_mib", "fit_s")},
             }
         )
     return {"rows": rows, "more": max(0, len(ranked) - len(rows))}
+
+
+def _expected(more: Json, words: Words) -> tuple[str, str] | None:
+    """What the fit was forecast to take before it started, and the interval; None where nobody forecast it."""
+    value, low, high = (number(more.get(f"fit_s_forecast{end}")) for end in ("", "_low", "_high"))
+    if value is None:
+        return None
+    return words("forecast", value=figure("fit_s", value)), f"{figure('fit_s', low)} {DASH} {figure('fit_s', high)}"
 
 
 def plane(data: Json, extras: Json, words: Words, higher: bool) -> dict[str, Any]:

@@ -126,7 +126,7 @@ def curve(study: Mapping[str, Any], t: Words) -> Any:
     here = study["load"]["traffic_per_s"]
     for at, dash, up in ((here, "2 3", 16), (found["from_per_s"], "6 4", 4)):
         if at is not None:
-            label = f"{at:.3g}/s"
+            label = f"{at:.3g}/s" if at < 1e3 else f"{at:,.0f}/s"
             inside.append(element("line", class_="axis", x1=x.at(at), x2=x.at(at), y1=y.start, y2=y.end,
                                   stroke_dasharray=dash))
             inside.append(element("text", label, class_="tick", y=y.end - up,

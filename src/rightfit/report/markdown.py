@@ -54,6 +54,8 @@ def summary(decision: Decision | Mapping[str, Any], *, language: str = "en", pat
     lines = [words.join([_plain(said["line"]), *said["more"]])]
     if data["status"] == "infeasible" and (data.get("nearest") or {}).get("would_take"):
         lines.append(str(data["nearest"]["would_take"]))
+    if data.get("chosen") and data["chosen"]["name"] == (data.get("baseline") or {}).get("name"):
+        lines += [words.say(one) for one in (data.get("why") or [])[2:]]  # whoever gets a constant must be told why
     asked = board.limits(data, extras, words, higher)
     if asked:
         lines += ["", words("h.limits") + ":"]

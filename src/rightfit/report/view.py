@@ -118,7 +118,7 @@ def estimate(data: Json, extras: Json, words: Words) -> dict[str, Any]:
             )
         )
     if (held := extras.get("conformal")) and number(held.get("coverage")) is not None:
-        lines.append(words(f"conformal.{'set' if held.get('kind') == 'set' else 'interval'}",
+        lines.append(words("conformal.set" if held.get("kind") == "set" else "conformal.interval",
                            level=show(100 * held["level"]), coverage=show(100 * held["coverage"]),
                            low=show(100 * held["low"]), high=show(100 * held["high"]),
                            size=show(held.get("mean_size"))))

@@ -6,6 +6,7 @@ on demand: spot machines may be taken away, so they are no promise.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -68,6 +69,36 @@ def cheapest(serving: Serving, limits: Sequence[Limit], measured: Mapping[str, f
     if asked.limit_ms is not None and of.p95_ms > asked.limit_ms:
         asked = cost.load(serving.traffic_per_s, serving.peak_per_s)
     found = cost.plans(rows, of, asked, known, tables.rates(), tables.carbon())
+    return found[0] if found else None
+
+
+@functools.lru_cache(maxsize=4)
+def _frontier(rows: tuple[Price, ...]) -> tuple[Price, ...]:
+    """The machines on demand than which none has as much of everything for less."""
+    rates, kept = tables.rates(), list[Price]()
+
+    def usd(price: Price) -> float:
+        return convert(price.on_demand_per_hour, price.currency, "USD", rates)
+
+    def within(one: Price, other: Price) -> bool:
+        return (one.vcpu <= other.vcpu and one.mem_gib <= other.mem_gib
+                and (one.vcpu_is == other.vcpu_is or other.vcpu_is == "core"))
+
+    for price in sorted(rows, key=usd):
+        if not price.gpu and not any(within(price, cheaper) for cheaper in kept):
+            kept.append(price)
+    return tuple(kept)
+
+
+def rented(traffic_per_s: float, limit_ms: float | None, figures: Mapping[str, float]) -> cost.Plan | None:
+    """The cheapest x86 machines on demand anywhere, for figures that nobody measured: as `cheapest`, but in a moment.
+
+    figures: latency_p95_ms and memory_mib, forecasts. A figure above the limit is priced without it.
+    """
+    of = cost.service(figures)
+    asked = cost.load(traffic_per_s, None, limit_ms if limit_ms is None or of.p95_ms <= limit_ms else None)
+    rows = _frontier(tuple(of_architecture(tables.prices(), "x86_64")))
+    found = cost.plans(rows, of, asked, values(tables.assumptions()), tables.rates(), tables.carbon())
     return found[0] if found else None
 
 

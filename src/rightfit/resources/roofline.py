@@ -5,13 +5,14 @@ A rate depends on the shape, so each kind of operator is measured on a few typic
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import hashlib
 import itertools
 import json
 import math
 import os
 import secrets
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from rightfit.errors import UsageError
 from rightfit.records import frozen
 from rightfit.resources import measure, micro
 
-FORMAT = 2
+FORMAT = 3
 LINKS = 4  # of a chain, so that its ends, where layouts change, weigh little
 SECONDS = 0.012  # for each shape
 # (input channels, output channels, side): typical of networks on pictures of 224 pixels
@@ -31,6 +32,10 @@ POINTWISE = ((16, 64, 112), (32, 192, 28), (64, 256, 56), (128, 512, 28), (96, 5
 SPATIAL = ((8, 8, 112), (32, 32, 112), (64, 64, 56), (128, 128, 28), (256, 256, 14), (512, 512, 7), (512, 512, 28))
 DEPTHWISE = ((32, 112, 3), (96, 56, 3), (144, 56, 5), (240, 28, 5), (576, 14, 3), (320, 14, 7), (960, 7, 5),
              (40, 56, 7))
+# (channels, channels of a group, side)
+GROUPED = ((48, 8, 56), (104, 8, 28), (208, 8, 14), (440, 8, 7), (128, 4, 56), (512, 16, 14), (1024, 32, 7))
+# (channels after the first convolution of a picture's three, its side, kernel, stride)
+STEM = ((32, 224, 3, 2), (64, 224, 7, 2), (96, 224, 4, 4), (192, 224, 16, 16), (16, 160, 3, 2))
 # (rows, inner, columns)
 MATMUL = ((1, 512, 512), (1, 1280, 1000), (16, 128, 128), (128, 128, 512), (64, 384, 384), (128, 384, 1536),
           (197, 192, 768), (197, 768, 768), (784, 80, 320), (3136, 40, 160))
@@ -41,14 +46,15 @@ EACH = ("Add", "Mul", "Relu", "Clip", "Sigmoid", "HardSigmoid", "HardSwish", "Ta
         "Slice", "Gather", "SkipLayerNormalization")
 ELEMENTS = (64, 56, 56)
 ROWS = (1, 256, 256)  # of normalisations, which have a cost for each row
-KINDS = ("conv1", "conv", "depthwise", "matmul", "batched")
+KINDS = ("conv1", "conv", "depthwise", "grouped", "stem", "matmul", "batched")
+WHOLE_S = 0.15  # for each network of blocks
 
 
 @frozen
 class Roofline:
     """Measured rates, one thread. `rates`: kind -> ((log sizes...), FLOP/s) pairs; `each`: operator -> seconds for an
     element; `node_s`: seconds for an operator with nothing to do; `bytes_per_s` from memory; `base_mib`: a process
-    with the runtime and an empty graph."""
+    with the runtime and an empty graph; `scale`: how many times longer operators of a kind take inside a network."""
 
     rates: Mapping[str, Sequence[tuple[Sequence[float], float]]]
     each: Mapping[str, float]
@@ -56,6 +62,7 @@ class Roofline:
     call_s: float
     bytes_per_s: float
     base_mib: float
+    scale: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
     def rate(self, kind: str, sizes: Sequence[float]) -> float:
         """FLOP/s between the measured shapes: weights are inverse squares of the distance in logarithms of sizes.
@@ -107,20 +114,32 @@ def _weights(*shape: int) -> Any:
     return np.random.default_rng(1).normal(0, 0.05, shape).astype(np.float32)
 
 
-def _convolutions(channels: Sequence[int], side: int, kernel: int, depthwise: bool = False) -> tuple[float, float]:
-    """(FLOPs, seconds) of a chain of convolutions, each followed by a rectifier, as in networks."""
+def _convolutions(channels: Sequence[int], side: int, kernel: int, each: int = 0) -> tuple[float, float]:
+    """(FLOPs, seconds) of a chain of convolutions, each followed by a rectifier, as in networks; each: channels of a
+    group, 0 for all of them."""
     from onnx import helper
 
     nodes, constants, flops, name = [], dict[str, Any](), 0.0, "X"
     for i, (before, after) in enumerate(itertools.pairwise(channels)):
-        inner = 1 if depthwise else before
+        inner = each or before
         constants[f"W{i}"], constants[f"B{i}"] = _weights(after, inner, kernel, kernel), _weights(after)
         nodes += [helper.make_node("Conv", [name, f"W{i}", f"B{i}"], [f"c{i}"], kernel_shape=[kernel] * 2,
-                                   pads=[kernel // 2] * 4, group=before if depthwise else 1),
+                                   pads=[kernel // 2] * 4, group=before // inner),
                   helper.make_node("Relu", [f"c{i}"], [f"r{i}"])]
         name = f"r{i}"
         flops += 2.0 * after * inner * kernel**2 * side**2
     return flops, _seconds(nodes, (1, channels[0], side, side), constants, name)
+
+
+def _stem(after: int, side: int, kernel: int, stride: int) -> tuple[float, float]:
+    """(FLOPs, seconds) of the first convolution of a network, of three channels, followed by a rectifier."""
+    from onnx import helper
+
+    nodes = [helper.make_node("Conv", ["X", "W", "B"], ["c"], kernel_shape=[kernel] * 2, strides=[stride] * 2,
+                              pads=[(kernel - stride + 1) // 2] * 4), helper.make_node("Relu", ["c"], ["r"])]
+    flops = 2.0 * after * 3 * kernel**2 * (side / stride) ** 2
+    return flops, _seconds(nodes, (1, 3, side, side), {"W": _weights(after, 3, kernel, kernel), "B": _weights(after)},
+                           "r")
 
 
 def _products(rows: int, inner: int, columns: int) -> tuple[float, float]:
@@ -181,7 +200,7 @@ def _each(name: str, nothing: float) -> float:
 
 
 def calibrate() -> dict[str, Any]:
-    """Measure every rate in this process, which must be fresh and have one thread; about 1.5 s."""
+    """Measure every rate in this process, which must be fresh and have one thread; about 2.5 s."""
     from onnx import helper
 
     def chain(links: int) -> float:
@@ -204,14 +223,25 @@ def calibrate() -> dict[str, Any]:
     for a, b, side in SPATIAL:
         add("conv", (a * b, side * side), _convolutions([a, b, a], side, 3), call + 2 * node)
     for c, side, kernel in DEPTHWISE:
-        add("depthwise", (c, side * side, kernel * kernel), _convolutions([c] * (LINKS + 1), side, kernel, True),
+        add("depthwise", (c, side * side, kernel * kernel), _convolutions([c] * (LINKS + 1), side, kernel, 1),
             call + LINKS * node)
+    for c, each, side in GROUPED:
+        add("grouped", (c, each, side * side), _convolutions([c] * (LINKS + 1), side, 3, each), call + LINKS * node)
+    for after, side, kernel, stride in STEM:
+        add("stem", (after, (side / stride) ** 2, kernel * kernel), _stem(after, side, kernel, stride), call + node)
     for rows, inner, columns in MATMUL:
         add("matmul", (rows, inner * columns), _products(rows, inner, columns), call + node)
     for count, rows, inner, columns in BATCHED:
         add("batched", (count, rows, inner * columns), _batched(count, rows, inner, columns), 0.0)
-    return {"format": FORMAT, "rates": rates, "each": {name: _each(name, call) for name in EACH}, "node_s": node,
-            "call_s": call, "bytes_per_s": micro.here(0.03)["memory_gb_per_s"] * 1e9, "base_mib": base}
+    found = {"format": FORMAT, "rates": rates, "each": {name: _each(name, call) for name in EACH}, "node_s": node,
+             "call_s": call, "bytes_per_s": micro.here(0.03)["memory_gb_per_s"] * 1e9, "base_mib": base}
+    return found
+
+
+def read(found: Mapping[str, Any]) -> Roofline:
+    """What `calibrate` found, as a record."""
+    return Roofline(rates=found["rates"], each=found["each"], node_s=found["node_s"], call_s=found["call_s"],
+                    bytes_per_s=found["bytes_per_s"], base_mib=found["base_mib"], scale=found.get("scale", {}))
 
 
 def _file() -> Path:
@@ -235,15 +265,14 @@ def here(fresh: bool = False) -> Roofline:
     except (OSError, ValueError):
         found = None
     if not found or found.get("format") != FORMAT:
-        done = measure.fresh("rightfit.resources.roofline")
+        done = measure.fresh("rightfit.resources.calibrate")
         try:
             found = json.loads(done.stdout.splitlines()[-1])
         except (IndexError, ValueError):
             raise UsageError(f"a forecast needs onnx and onnxruntime to run here; got exit={done.returncode} and "
                              f"{done.stderr.strip()[-200:]!r}, install them.") from None
         _keep(path, found)
-    return Roofline(rates=found["rates"], each=found["each"], node_s=found["node_s"], call_s=found["call_s"],
-                    bytes_per_s=found["bytes_per_s"], base_mib=found["base_mib"])
+    return read(found)
 
 
 def _keep(path: Path, found: Mapping[str, Any]) -> None:
@@ -254,16 +283,5 @@ def _keep(path: Path, found: Mapping[str, Any]) -> None:
         part.write_text(json.dumps(found), encoding="utf-8")
         os.replace(part, path)
     except OSError:
-        part.unlink(missing_ok=True)
-
-
-def main() -> int:
-    """Calibrate in this process and print one JSON line."""
-    started = time.perf_counter()
-    found = calibrate()
-    print(json.dumps({**found, "seconds": time.perf_counter() - started}))
-    return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)

@@ -283,6 +283,16 @@ def update(path: str | Path) -> tuple[str, Path, int]:
     return kind, target, len(rows)
 
 
+def reset() -> list[Path]:
+    """Take the user's own tables away, so that those of the package count again; the files that were removed."""
+    asked = os.environ.get("RIGHTFIT_PRICES")
+    mine = {Path(asked)} if asked and Path(asked).suffix == ".csv" else set[Path]()
+    found = sorted(path for path in mine | {own_folder() / f"{kind}.csv" for kind in KINDS} if path.is_file())
+    for path in found:
+        path.unlink()
+    return found
+
+
 @frozen
 class Assumption:
     """A figure that nobody measured: its value, the range it may lie in, its unit, and whose it is."""

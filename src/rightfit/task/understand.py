@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -215,6 +216,11 @@ def _single(name: str, values: pd.Series, need: Need, reasons: dict[str, str], q
         return "binary"
     if not _numeric(values):
         reasons["problem"] = f"multiclass: {name} holds text with {unique:,} values."
+        mark = _joined(values)
+        if mark:
+            shown = next(value for value in values if mark in value)
+            questions.append(f"Do values of {name} such as {shown!r} list several labels? Each is treated as one "
+                             f"class; --delimiter {mark!r} makes it multilabel.")
         return "multiclass"
     if need.positive is not None:
         raise UsageError(f"positive needs a target of two values; got positive={need.positive!r} and {name} with "
@@ -241,6 +247,17 @@ def _single(name: str, values: pd.Series, need: Need, reasons: dict[str, str], q
                          "amounts; --problem multiclass "
                          "treats them as classes.")
     return "regression"
+
+
+def _joined(values: pd.Series) -> str:
+    """The sign that seems to join several labels in one value: far fewer labels than values, each in several values."""
+    different = [str(value) for value in values.unique()]
+    for mark in (";", "|", ","):
+        joined = [value for value in different if mark in value]
+        parts = Counter(part.strip() for value in different for part in set(value.split(mark)))
+        if len(joined) >= 3 and len(parts) <= 0.75 * len(different) and min(parts.values()) > 1 and "" not in parts:
+            return mark
+    return ""
 
 
 def _fits(problem: str, columns: dict[str, pd.Series], need: Need) -> None:

@@ -49,7 +49,9 @@ def _served(folder: Path, meta: Mapping[str, Any]) -> Scorer:
     assert json.loads(json.dumps(meta, allow_nan=False)) == meta, "the meta of save must be plain JSON."
     assert isinstance(meta.get("runtime"), str), f"save must name its runtime; got runtime={meta.get('runtime')!r}."
     for path in folder.rglob("*"):
-        _safe(path)
+        assert not path.is_symlink(), f"saved files must be files; got the link {path.name!r}."
+        if not path.is_dir():
+            _safe(path)
     for core in meta.get("cores", ()):
         if core["format"] == "onnx":
             inputs, outputs = _signature(folder / core["file"])

@@ -109,6 +109,14 @@ class Board:
             self._entries[key, folds] = self._evaluate(self.candidates[key], done)
         return self._entries[key, folds]
 
+    def fit_s(self, entry: Entry) -> float:
+        """Seconds that another fit of the candidate will take: those of its quickest fold, less what is kept for all.
+
+        What is computed once for each row and kept, such as embeddings, is paid for by the first fold alone.
+        """
+        done = [self.trials[entry.candidate.key, fold, 1.0].measured for fold in entry.folds]
+        return max(min((m.get("fit_s", 0.0) - m.get("shared_s", 0.0) for m in done), default=0.0), 0.0)
+
     def entries(self) -> dict[str, Entry]:
         """All entries, best utility first, those that break a metric limit last."""
         found = {key: entry for key in self.candidates if (entry := self.entry(key)) is not None}
@@ -249,6 +257,33 @@ def leader_of(board: Board) -> Entry | None:
         return None
     least = board.rank(further)
     return next((e for e in inside.values() if board.rank(e) > least and difference(e, further)[1] > SURE), further)
+
+
+CHOICE = 3  # finalists, without which those with fewer folds are compared too
+
+
+def common_folds(board: Board, baseline: str) -> tuple[int, ...]:
+    """The folds on which finalists are compared; empty before the first trial. See `finalists`."""
+    return finalists(board, baseline)[1]
+
+
+def finalists(board: Board, baseline: str) -> tuple[list[str], tuple[int, ...]]:
+    """(keys best first, the folds that they have in common).
+
+    They are those with all of the leader's folds; where that leaves no choice, those with as many folds as the third
+    furthest has. The baseline has all folds.
+    """
+    entries = {k: e for k, e in board.entries().items() if k not in board.failed and k not in board.ablations}
+    if not entries:
+        return [], ()
+    leader = leader_of(board)
+    kept = [k for k, e in entries.items() if leader is not None and set(leader.folds) <= set(e.folds)]
+    if sum(k != baseline for k in kept) < 2:
+        counts = sorted((len(e.folds) for k, e in entries.items() if k != baseline), reverse=True)
+        enough = counts[min(CHOICE, len(counts)) - 1] if counts else 0
+        kept = [k for k, e in entries.items() if len(e.folds) >= enough]
+    common = set.intersection(*(set(entries[k].folds) for k in kept))
+    return kept, tuple(sorted(common)) if common else (0,)
 
 
 SWEEPS = 20  # of backfitting; the cells are few

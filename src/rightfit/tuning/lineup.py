@@ -13,7 +13,7 @@ from rightfit.data.audit import leaks
 from rightfit.metrics import base
 from rightfit.records import Candidate, Rule, Trial, asdict
 from rightfit.store import Store
-from rightfit.tuning import stage, trial
+from rightfit.tuning import forecast, stage, trial
 from rightfit.tuning.board import Board
 from rightfit.tuning.clock import Clock
 from rightfit.tuning.race import Race, crown
@@ -61,12 +61,15 @@ def line_up(question: Any, store: Store, clock: Clock, memory_mib: float,
     board = Board(task=task, stage=at, store=store, metric=base.find(task.metric, task.problem),
                   per_repeat=max(len(folds) // repeats, 1), baseline=short.baseline.key)
     race = Race(need=need, short=short, board=board, clock=clock, folder=folder, watch=watch, memory_mib=memory_mib,
+                earlier=forecast.recall(),
                 suspects=tuple(name for name in leaks(question.audit) if name in data.X.columns))
     board.ablations.update(store.meta("ablations", []))
     board.out.update({key: "only measured beside the leader" for key in board.ablations})
     race.proposals, race.since_leader = store.meta("search", [0, 0])
+    composed = {name for name, family in short.families.items() if family.compose is not None}
     for old in store.trials():
-        board.add(old)
+        if old.candidate.family not in composed:  # made afresh of what the race ends with
+            board.add(old)
     watch("shortlisted", {"short": short, "folds": len(folds), "resumed": len(board.trials)})
     for fold in range(len(folds)):
         _baseline(race, short.baseline, fold)

@@ -7,13 +7,14 @@ work wins. Nothing here depends on time except when to stop, so the same finishe
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from rightfit.engines.jobs import Outcome
 from rightfit.records import Candidate, Step, Trial
-from rightfit.tuning import propose, screen, steps
+from rightfit.resources.forecast import Forecast
+from rightfit.tuning import forecast, propose, screen, steps
 from rightfit.tuning.board import Entry, difference, leader_of
 from rightfit.tuning.state import Race, Unit
 from rightfit.tuning.work import job_of
@@ -29,6 +30,8 @@ SEARCHED_FAMILIES = 2
 BESIDE_FOLDS = 3
 LEAST_S = 1.5  # left for racing, below which no trial is started
 CURVE_SHARES = (0.25, 0.5)
+PARTNERS = 3  # families beside the contenders' that blends may want
+PARTNER_SHARE = 0.35  # of the time left, that a partner's folds may take
 
 
 def run(race: Race, pool: Any, workers: int) -> None:
@@ -36,8 +39,14 @@ def run(race: Race, pool: Any, workers: int) -> None:
     race.workers = workers
     while (left := race.clock.left(race.reserve)) > 0:
         while left > LEAST_S and len(race.running) < workers and (unit := next_unit(race)) is not None:
+            told = {} if unit.screens else forecast.of(race, unit)
+            reason = forecast.hopeless(race, unit, told, left)
+            if reason:
+                leave_out(race, unit, told, reason)
+                continue
             job = job_of(race, unit, left)
             race.running[job.key] = unit
+            race.expected[job.key] = {**forecast.kept(told), "soft_s": job.soft_s}
             pool.submit(job)
             race.watch("started", {"unit": unit, "left": left})
         if not race.running:
@@ -50,6 +59,13 @@ def run(race: Race, pool: Any, workers: int) -> None:
     race.running.clear()
 
 
+def leave_out(race: Race, unit: Unit, told: Mapping[str, Forecast], reason: str) -> None:
+    """A candidate that cannot finish leaves the race untrained, with its forecast as the reason."""
+    race.board.candidates.setdefault(unit.candidate.key, unit.candidate)
+    race.board.out[unit.candidate.key] = reason
+    race.left_out[unit.candidate.key] = forecast.kept(told)
+
+
 def settle(race: Race, outcome: Outcome) -> None:
     """File an outcome, and see whether it makes a new leader."""
     unit = race.running.pop(outcome.key, None)
@@ -58,7 +74,8 @@ def settle(race: Race, outcome: Outcome) -> None:
     result = outcome.result or {}
     blob = outcome.key if outcome.state == "ok" and not unit.screens else ""
     trial = Trial(candidate=unit.candidate, fold=unit.fold, fidelity=unit.fidelity, seed=race.need.seed,
-                  state=outcome.state, measured={**result.get("measured", {}), "peak_mib": outcome.peak_mib},
+                  state=outcome.state, measured={**race.expected.pop(outcome.key, {}), **result.get("measured", {}),
+                                                     "peak_mib": outcome.peak_mib},
                   learned=result.get("learned", {}), blob=blob,
                   error=outcome.error, seconds=outcome.seconds, history=tuple(result.get("history", ())))
     race.board.store.record(trial)
@@ -184,12 +201,43 @@ def _promotable(race: Race) -> bool:
 
 
 def _promote(race: Race) -> Unit | None:
-    """The next fold of whoever has the fewest, best first."""
+    """The next fold of whoever has the fewest, best first; partners follow before the rows are split once more."""
     waiting = sorted(contenders(race), key=lambda e: (len(e.folds), -race.board.rank(e)))
-    for entry in waiting:
-        for fold in range(len(race.board.stage.folds)):
-            unit = Unit(candidate=entry.candidate, fold=fold)
-            if race.open(unit):
+    every = range(len(race.board.stage.folds))
+    for start in every[::race.board.per_repeat]:
+        repeat = every[start:start + race.board.per_repeat]
+        for entry in waiting:
+            for fold in repeat:
+                unit = Unit(candidate=entry.candidate, fold=fold)
+                if race.open(unit):
+                    return unit
+        partner = _partner(race, waiting, repeat)
+        if partner is not None:
+            return partner
+    return None
+
+
+def _partner(race: Race, waiting: list[Entry], repeat: Iterable[int]) -> Unit | None:
+    """A fold for the best of another family, though it fell behind: it errs elsewhere, and a blend may want it."""
+    board = race.board
+    if not any(f.compose is not None for f in race.short.families.values()):
+        return None
+    families = {e.candidate.family for e in waiting}
+    busy = {running.key for running in race.running.values()}
+    found = 0
+    for key, entry in board.entries().items():
+        family = entry.candidate.family
+        if (key not in board.pruned or key in board.failed or family in families or entry.candidate.steps
+                or key == board.baseline or found >= PARTNERS):
+            continue
+        families.add(family)
+        due = [Unit(candidate=entry.candidate, fold=fold) for fold in repeat if not board.has(key, fold)]
+        cost = len(due) * entry.measured.get("fit_s", 0.0)
+        if cost > PARTNER_SHARE * race.clock.left(race.reserve) * race.workers:
+            continue
+        found += 1
+        for unit in due:
+            if unit.key not in busy:
                 return unit
     return None
 

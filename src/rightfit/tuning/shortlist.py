@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -11,6 +12,8 @@ from rightfit.advice import catalogue, description, rules
 from rightfit.advice.rules import Rule as Advised
 from rightfit.errors import Unavailable, UnknownName
 from rightfit.records import Audit, Candidate, Family, Need, Step, Task, frozen
+
+NAMED = 2  # params in the name of a candidate that cannot take part, more where they do not tell it from another
 
 
 @frozen
@@ -75,9 +78,11 @@ def shortlist(task: Task, audit: Audit, need: Need) -> Shortlist:
     fired = rules.fired(description.from_task(task, audit, need))
     reasons = {n: obstacle(f, task, need) or ruled_out(f, need, fired) for n, f in known.items()}
     places = {n: f.rank + rules.shift(fired, n, catalogue.tags(f)) for n, f in known.items()}
-    fit = sorted((f for f in known.values() if not reasons[f.name]), key=lambda f: (places[f.name], f.name))
+    ranked = rules.ranked({n: place for n, place in places.items() if not reasons[n]}, fired,
+                          {n: catalogue.tags(f) for n, f in known.items()})
+    fit = [known[n] for n in ranked]
     baseline = next(f for f in fit if f.baseline)
-    racing = [f for f in fit if not f.baseline and not f.scheme]
+    racing = [f for f in fit if not f.baseline and not f.scheme and f.compose is None]
     # The quickest goes first, so that there is soon something better than the baseline to deliver.
     quickest = min(racing, key=lambda f: f.seconds(task), default=None)
     racing.sort(key=lambda f: f is not quickest)
@@ -104,6 +109,14 @@ def _pretrained_first(candidates: list[Candidate]) -> tuple[Candidate, ...]:
     return tuple(candidates)
 
 
+def bring(known: Mapping[str, Family], task: Task, need: Need) -> None:
+    """Raises UsageError, UnknownName, DataError for a model of the user's own that cannot be what it is said to be."""
+    for family, params in _brought([f for f in known.values() if f.scheme], need):
+        if family.prepare is not None and not obstacle(family, task, need):
+            with contextlib.suppress(Unavailable):  # listed with its reason among the candidates
+                family.prepare(params, task, need)
+
+
 def _brought(families: list[Family], need: Need) -> Iterator[tuple[Family, Mapping[str, Any]]]:
     """The user's own models go first: {scheme}:{source}, where a family of that scheme can take part."""
     for entry in need.bring:
@@ -120,9 +133,10 @@ def _prepared(family: Family, params: Mapping[str, Any], task: Task, need: Need,
     try:
         return Candidate(family=family.name, params=dict(family.prepare(params, task, need)))
     except Unavailable as error:
-        differs = {k: v for k, v in params.items() if family.defaults.get(k) != v}
-        told = ", ".join(f"{k}={v}" for k, v in differs.items())
-        rejected[f"{family.name} ({told})" if told else family.name] = str(error)
+        differs = [f"{k}={v}" for k, v in params.items() if family.defaults.get(k) != v]
+        names = [f"{family.name} ({', '.join(differs[:most])})" if differs else family.name
+                 for most in range(NAMED, max(len(differs), NAMED) + 1)]
+        rejected[next((name for name in names if name not in rejected), names[-1])] = str(error)
         return None
 
 

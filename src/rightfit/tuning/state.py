@@ -40,6 +40,16 @@ class Unit:
         return self.fold == SCREEN
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The logarithm of measured over prior of one trial, its family and candidate, and its training rows."""
+
+    family: str
+    candidate: str
+    log_ratio: float
+    rows: float
+
+
 @dataclass(slots=True)
 class Race:
     """Mutable state of one race; `watch(kind, fields)` hears what happens."""
@@ -53,6 +63,9 @@ class Race:
     memory_mib: float
     suspects: tuple[str, ...] = ()
     running: dict[str, Unit] = field(default_factory=dict)
+    expected: dict[str, Mapping[str, float]] = field(default_factory=dict)
+    earlier: Mapping[str, tuple[Seen, ...]] = field(default_factory=dict)
+    left_out: dict[str, Mapping[str, float]] = field(default_factory=dict)
     leader: str = ""
     workers: int = 1
     queue: Iterator[Candidate] | None = None
@@ -87,8 +100,16 @@ class Race:
         if self.empty:
             return min(0.15 * self.clock.budget_s, LAST_S)
         entry = self.board.entry(self.leader) if self.leader else None
-        refit = 1.5 * entry.measured.get("fit_s", 0.0) if entry else 0.0
-        return min(0.4 * self.clock.budget_s, 8.0 + 0.03 * self.clock.budget_s + refit)
+        refit = 1.5 * max(self.board.fit_s(entry), self._blend_s) if entry else 0.0
+        return min(0.4 * self.clock.budget_s, 6.0 + 0.03 * self.clock.budget_s + refit)
+
+    @property
+    def _blend_s(self) -> float:
+        """Seconds to train the best three at once, where they may be delivered together."""
+        if not any(family.compose is not None for family in self.short.families.values()):
+            return 0.0
+        fits = [entry.measured.get("fit_s", 0.0) for entry in self.board.entries().values()]
+        return max(sum(fits[:3]) / self.workers, max(fits[:3], default=0.0))
 
     def open(self, unit: Unit) -> bool:
         """Whether a unit of work is neither done nor running, and its candidate still in the race."""

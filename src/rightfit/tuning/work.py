@@ -7,10 +7,12 @@ from typing import Any
 from rightfit.engines.jobs import Job
 from rightfit.records import Candidate, asdict
 from rightfit.tuning import steps
-from rightfit.tuning.state import SCREEN_SHARE, Race, Unit
+from rightfit.tuning.state import SCREEN, SCREEN_SHARE, Race, Unit
+from rightfit.tuning.trial import answered
 
 SOFT_SHARE = 0.6  # of the time left, after which a fit stops with what it has, so that it can still be packaged
 LOOK_S = 10.0  # a first look at least
+LOOKS = 12  # so many must fit into the time for looking if all take their most; they come in prior order
 SCREEN_S = 60.0
 GRACE_S = 8.0  # to predict and to write the package after a fit that used all of its time
 THOROUGH = ("memory_mib", "_per_s", "_per_month")
@@ -36,15 +38,28 @@ def _trial(race: Race, unit: Unit, left: float) -> Job:
         "stage": str(race.folder), "candidate": asdict(unit.candidate), "fold": unit.fold, "fidelity": unit.fidelity,
         "seed": race.need.seed, "blob": str(race.board.store.blob_path(name)), "package": _package(race, unit),
         **_source(race, unit)}
-    soft = max(0.8, min(SOFT_SHARE * left, most_s(race, unit)))
+    answers = answers_s(race, unit)
+    soft = max(0.8, min(SOFT_SHARE * left, most_s(race, unit), left - answers))
     return Job(key=name, function="rightfit.tuning.trial:run", payload=payload, soft_s=soft,
-               hard_s=max(min(soft + max(GRACE_S, 0.25 * soft), left + 0.5), soft), memory_mib=race.memory_mib)
+               hard_s=max(min(soft + answers + max(GRACE_S, 0.25 * soft), left + 0.5), soft),
+               memory_mib=race.memory_mib)
+
+
+def answers_s(race: Race, unit: Unit) -> float:
+    """Seconds that a network needs to predict what its trial is judged on, by the latency of the untrained one."""
+    screened = race.board.trials.get((unit.candidate.key, SCREEN, 0.0))
+    if screened is None:
+        return 0.0
+    rows, valid = (len(part) for part in race.board.stage.folds[unit.fold])
+    count = sum(answered(race.short.families[unit.candidate.family], rows, valid, unit.fidelity))
+    return count * screened.measured.get("latency_p50_ms", 0.0) / 1000
 
 
 def most_s(race: Race, unit: Unit) -> float:
     """Seconds that a unit may take: a first look its part of the time for looking, the others a share of the budget."""
     if unit.fidelity < 1.0 and race.rung < 1.0:
-        looking = SCREEN_SHARE * race.clock.budget_s * race.workers / max(len(race.short.candidates), 1)
+        count = min(max(len(race.short.candidates), 1), LOOKS)
+        looking = SCREEN_SHARE * race.clock.budget_s * race.workers / count
         return max(LOOK_S, looking)
     return max(10.0, (0.3 if race.leader else 0.5) * race.clock.budget_s)
 

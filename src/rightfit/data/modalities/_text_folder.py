@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from rightfit.data.modalities import _zip
 from rightfit.data.modalities._layout import arrange, unknown_labels
 from rightfit.data.readers._decode import decode
 from rightfit.errors import DataError
@@ -35,8 +36,21 @@ class Found:
 
 
 def is_folder(source: Any) -> bool:
-    """Whether a source is a folder."""
-    return isinstance(source, str | Path) and "://" not in str(source) and Path(source).expanduser().is_dir()
+    """Whether a source is a folder, or a zip that holds texts."""
+    if not isinstance(source, str | Path) or "://" in str(source):
+        return False
+    return Path(source).expanduser().is_dir() or (_zip.is_zip(source) and holds_texts(source))
+
+
+def unpacked(source: Any) -> Path:
+    """The folder itself, or what a zip holds, its texts unpacked into the run's cache. Raises DataError."""
+    path = Path(source).expanduser()
+    if not _zip.is_zip(path):
+        return path
+    with _zip.opened(path, "texts") as archive:
+        wanted = {name: info for name, info in _zip.members(archive, path).items()
+                  if not name.endswith("/") and not _hidden(name)}
+        return _zip.unpacked(archive, wanted, path, LARGEST, "texts")
 
 
 def _listed(root: Path, every: bool) -> tuple[list[tuple[str, str]], list[str]]:
@@ -54,14 +68,28 @@ def _listed(root: Path, every: bool) -> tuple[list[tuple[str, str]], list[str]]:
 
 
 def holds_texts(source: Any) -> bool:
-    """Whether most files below a folder are texts; the first 2,000 are looked at."""
+    """Whether most files below a folder or inside a zip are texts; the first 2,000 are looked at."""
     counts: Counter[bool] = Counter()
-    for _, folders, names in os.walk(Path(source).expanduser()):
-        folders[:] = [f for f in folders if not f.startswith(HIDDEN)]
-        counts.update(Path(n).suffix.lower() in SUFFIXES for n in names if not n.startswith(HIDDEN))
+    for name in _names(Path(source).expanduser()):
+        counts[Path(name).suffix.lower() in SUFFIXES] += 1
         if counts.total() >= LOOK:
             break
     return counts[True] > counts[False]
+
+
+def _names(path: Path) -> Iterator[str]:
+    """The names of the files below a folder, or of those in a zip of two or more, hidden ones left out."""
+    if not path.is_dir():
+        inside = _zip.names(path)
+        yield from (name for name in inside if len(inside) > 1 and not _hidden(name))
+        return
+    for _, folders, names in os.walk(path):
+        folders[:] = [f for f in folders if not f.startswith(HIDDEN)]
+        yield from (name for name in names if not name.startswith(HIDDEN))
+
+
+def _hidden(name: str) -> bool:
+    return any(part.startswith(HIDDEN) for part in name.split("/"))
 
 
 def find(source: Any, every: bool, unlabelled: bool) -> Found:

@@ -1,4 +1,4 @@
-"""Texts: files with a text column (or several), lines of text, and folders of one file per text."""
+"""Texts: files with a text column (or several), lines of text, and folders, or zips, of one file per text."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SAMPLES = 64
 
 
 def claims(source: Any, need: Need) -> bool:
-    """A folder of text files, or rows whose features (all but target, group, time, dropped and ids) are all texts."""
+    """A folder or zip of text files, or rows whose features (all but target, group, time, dropped, ids) are texts."""
     if folders.is_folder(source):
         return folders.holds_texts(source)
     if readers.find(source) is None:
@@ -45,14 +45,14 @@ def read(source: Any, need: Need) -> Table:
 
 def _folder(source: Any, need: Need) -> Table:
     asked = need.modality is not None
-    found = folders.find(source, every=asked, unlabelled=asked and need.target is None)
+    root = folders.unpacked(source)
+    found = folders.find(root, every=asked, unlabelled=asked and need.target is None)
     frame, paths, findings = folders.load(found.rows, need.options.get("encoding"))
     findings += found.findings
     labelled = "label" in frame.columns
     target = "label" if labelled and need.target is None else need.target
     named = dataclasses.replace(need, target=target, kinds={}, problem=need.problem or _problem(frame))
-    root = Path(source).expanduser()
-    origin: dict[str, Any] = {"format": "folder", "path": str(root),
+    origin: dict[str, Any] = {"format": "folder" if Path(source).is_dir() else "zip", "path": str(source),
                               "paths": [path.relative_to(root).as_posix() for path in paths]}
     held = None
     if found.held:
@@ -103,6 +103,9 @@ def _table(frame: Any, need: Need, texts: tuple[str, ...], findings: list[Findin
     if targets and not schema.features:
         raise DataError(f"the data must hold a text column beside the target; got "
                         f"columns={', '.join(map(str, frame.columns))}.")
+    if targets and not any(isinstance(value, str) and value.strip() for name in texts for value in frame[name]):
+        raise DataError(f"texts must hold words; got {len(frame)} rows with column={', '.join(texts)} empty in all, "
+                        "look at the source or name another column by --kind column=text.")
     return Table(frame=frame, schema=schema, findings=(*findings, *more), origin=origin)
 
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from rightfit.delivery.monitor import estimate, reference
-from rightfit.delivery.monitor.compare import Past, Rules, compare
-from rightfit.delivery.monitor.records import Monitoring, Performance
+from rightfit.delivery.monitor import concept, estimate, reference
+from rightfit.delivery.monitor.compare import Past, Rules, compare, telling
+from rightfit.delivery.monitor.records import FeatureDrift, Monitoring, Performance
 from rightfit.errors import DataError, UsageError
 from rightfit.package import LoadedModel, load, verify
 from rightfit.records import Finding, Need, frozen
@@ -53,27 +54,45 @@ def look(package: str | Path, data: Any, labels: Any = None, *, key: str | None 
     with verify.opened(Path(package)) as folder:
         model = load(folder)
         sketch = reference.read(folder, model.schema)
-        window = _window(model, data, labels, key)
+        window = _window(model, data, labels, key, rules.time)
         if len(window) < rules.minimum:
             short = Monitoring(alarm=False, enough=False, rows=len(window), expected=_expected(model, sketch))
             return short, Past(p={}, significant=())
         one, other = dict(sketch.seen), reference.see(window.X, model.schema, set(window.X.columns))
-        delivered = _said(model, sketch.pred, _codes(model, sketch.pred), sketch.y)
-        now = _said(model, window.pred, window.codes, window.y)
+        delivered = _said(model, sketch.pred, _codes(model, sketch.pred))
+        now = _said(model, window.pred, window.codes)
+        if window.y is not None:
+            at = window.labelled
+            delivered |= concept.columns(model.task, sketch.y, sketch.pred, sketch)
+            now |= concept.columns(model.task, window.y, window.pred[at], sketch)
         features, kept = compare({**one, **delivered}, {**other, **now}, importance=sketch.importance, past=past,
                                  rules=rules)
+        features = tuple(_shown(f, sketch.seen, other, window.X) if f.significant else f for f in features)
         expected = _expected(model, sketch)
         guess = _estimated(model, sketch, window, other, expected)
         real = _realised(model, window)
         lost = tuple(name for name, found in (("estimated", guess), ("realised", real))
                      if found is not None and expected is not None and worse(model, found, expected))
-        return Monitoring(alarm=bool(lost) or any(f.alarm for f in features), enough=True, rows=len(window),
+        fell = concept.falls(model.task, sketch, window, _codes(model, sketch.pred), rules.stream)
+        return Monitoring(alarm=bool(lost or fell) or any(f.alarm for f in features), enough=True, rows=len(window),
                           features=features, expected=expected, estimated=guess, realised=real, lost=lost,
                           labelled=0 if window.y is None else len(window.y),
-                          findings=tuple(_outside(sketch.seen, other))), kept
+                          findings=(*fell, *_outside(sketch.seen, other))), kept
 
 
-def _window(model: LoadedModel, data: Any, labels: Any, key: str | None) -> Window:
+def _shown(feature: FeatureDrift, one: Any, other: Any, X: Any) -> FeatureDrift:
+    """A drifted column with rows of the window in which it shows."""
+    if feature.name not in one:
+        return feature
+    rows = telling(one[feature.name], other[feature.name])
+    return dataclasses.replace(feature, examples=tuple(f"row {r}: {_brief(X[feature.name].iloc[r])}" for r in rows))
+
+
+def _brief(value: Any) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)[:80]
+
+
+def _window(model: LoadedModel, data: Any, labels: Any, key: str | None, time: str | None) -> Window:
     from rightfit.data.assemble import assemble, target_present
     from rightfit.data.schema import coerce
     from rightfit.metrics import rules
@@ -81,6 +100,8 @@ def _window(model: LoadedModel, data: Any, labels: Any, key: str | None) -> Wind
     frame, target = _frame(model, data), list(model.task.target)
     if not len(frame):
         raise DataError("a window must hold rows; got rows=0, wait for more.")
+    if time is not None:
+        estimate.forwards(frame, time)
     if (labels is None) != (key is None):
         raise UsageError(f"labels come with the column that says whose they are; got labels and key={key!r}, give "
                          "both.")
@@ -122,16 +143,14 @@ def _codes(model: LoadedModel, pred: Any) -> Any:
     return labels(pred, model.task, model.rule) if model.task.classifies else None
 
 
-def _said(model: LoadedModel, pred: Any, codes: Any, y: Any) -> dict[str, Any]:
-    """Predictions, confidences and labels as columns of their own."""
-    found: dict[str, Any] = {}
+def _said(model: LoadedModel, pred: Any, codes: Any) -> dict[str, Any]:
+    """Predictions and confidences as columns of their own."""
+    found, pred = dict[str, Any](), reference.kept(pred)
     if codes is not None and codes.ndim == 1:
         names = np.array(model.task.classes, object)
         found = {"(prediction)": names[codes], "(confidence)": pred.max(axis=1)}
     else:
         found = {f"(prediction {i + 1})": part for i, part in enumerate(np.asarray(pred).reshape(len(pred), -1).T)}
-    if y is not None and y.ndim == 1:
-        found["(label)"] = np.array(model.task.classes, object)[y.astype(int)] if codes is not None else y.astype(float)
     return found
 
 
@@ -152,11 +171,13 @@ def _estimated(model: LoadedModel, sketch: reference.Sketch, window: Window, see
 
 
 def _realised(model: LoadedModel, window: Window) -> Performance | None:
+    """None for too few labels, and where the metric is not defined on them: one class alone has no ROC AUC."""
     if window.y is None or len(window.y) < estimate.FEWEST:
         return None
     at = window.labelled
-    return estimate.realised(model.task.metric, window.y, window.pred[at], model.task,
-                             codes=None if window.codes is None else window.codes[at])
+    found = estimate.realised(model.task.metric, window.y, window.pred[at], model.task,
+                              codes=None if window.codes is None else window.codes[at])
+    return found if np.isfinite([found.value, found.low, found.high]).all() else None
 
 
 def worse(model: LoadedModel, found: Performance, expected: Performance) -> bool:

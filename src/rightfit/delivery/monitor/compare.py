@@ -10,6 +10,7 @@ import numpy as np
 from rightfit import registry
 from rightfit.delivery.monitor import windows
 from rightfit.delivery.monitor.records import FeatureDrift
+from rightfit.delivery.monitor.windows import Detector
 from rightfit.records import frozen
 
 TESTS = "rightfit.delivery.monitor.drift"
@@ -23,7 +24,8 @@ _DEFAULT = {"number": "ks", "category": "chi_square", "vectors": "mmd"}
 class Rules:
     """When a window alarms: rows at least, effect at least, and in `k` of the last `n` windows.
 
-    tests: {number, category or vectors: name of a drift test}, where another than the default is wanted.
+    tests: {number, category or vectors: name of a drift test}, where another than the default is wanted. time: a column
+    whose clock must not go backwards. stream: adwin or page_hinkley over the labelled rows, in their order.
     """
 
     minimum: int = 100
@@ -31,6 +33,8 @@ class Rules:
     k: int = 1
     n: int = 1
     tests: Mapping[str, str] | None = None
+    time: str | None = None
+    stream: Detector | None = None
 
 
 @frozen
@@ -68,7 +72,8 @@ def compare(reference: Mapping[str, Any], window: Mapping[str, Any], *, importan
         lasting = windows.persistent([*(name in one.significant for one in before), significant], rules.k, rules.n)
         features.append(FeatureDrift(name=name, test=test, p=float(p), effect=effect, shift=shift,
                                      importance=float(importance.get(name.removesuffix(MISSING), 0.0)),
-                                     significant=significant, alarm=significant and lasting))
+                                     significant=significant, alarm=significant and lasting,
+                                     psi=_psi(reference, window, name) if significant else None))
     features.sort(key=lambda f: (not f.alarm, not f.significant, -f.effect * (f.importance or 1e-9), f.p))
     now = Past(p={name: float(p) for (name, *_), p in zip(found, raw, strict=True)},
                significant=tuple(f.name for f in features if f.significant))
@@ -91,6 +96,34 @@ def _tested(name: str, one: Any, other: Any, rules: Rules, rng: Any) -> list[tup
         if p is not None:
             found.append((name, test.name, float(p), float(effect), shift(one, other)))
     return found
+
+
+def _psi(reference: Mapping[str, Any], window: Mapping[str, Any], name: str) -> float | None:
+    """The population stability index of a column, None for vectors and shares of gaps."""
+    test = {"number": "psi", "category": "psi_category"}.get(kind(reference[name])) if name in reference else None
+    if test is None:
+        return None
+    sides = [values[~_gaps(values)] for values in (reference[name], window[name])]
+    return float(registry.plugin(TESTS, test, "drift test").run(*sides, np.random.default_rng(0))[1])
+
+
+def telling(one: Any, other: Any, most: int = 3) -> Any:
+    """Positions of the rows of `other` that differ most in the direction in which it moved away from `one`.
+
+    >>> telling(np.array([1.0, 2, 3]), np.array([2.0, 9, 3, np.nan]), most=2).tolist()
+    [1, 2]
+    """
+    there = np.flatnonzero(~_gaps(other))
+    left, right = one[~_gaps(one)], other[there]
+    if kind(one) == "category":
+        names, counts = np.unique(right.astype(str), return_counts=True)
+        before = dict(zip(*np.unique(left.astype(str), return_counts=True), strict=True))
+        more = {n: c / len(right) - before.get(n, 0) / max(len(left), 1) for n, c in zip(names, counts, strict=True)}
+        score = np.array([more[str(value)] for value in right])
+    else:
+        away, step = right - left.mean(axis=0), right.mean(axis=0) - left.mean(axis=0)
+        score = away @ step if right.ndim == 2 else away * np.sign(step)
+    return there[np.argsort(-score, kind="stable")[:most]]
 
 
 def _gaps(values: Any) -> Any:

@@ -67,18 +67,28 @@ def estimated(metric: str, pred: Any, reference: Reference, *, X: Any = None, se
                        assumption=said)
 
 
+def soft(pred: Any, rows: int) -> Any:
+    """Probabilities (n, k) no surer than so many rows can show: a certain 0 or 1 would bend a logistic calibration.
+
+    >>> soft(np.array([[0.0, 1.0]]), 50).tolist()
+    [[0.01, 0.99]]
+    """
+    return np.clip(pred, 0.5 / rows, 1 - 0.5 / rows)
+
+
 def _cbpe(metric: Any, pred: Any, reference: Reference, rng: Any) -> Any:
     """The metric under labels drawn from calibrated probabilities: label noise and calibration error together."""
     task, y, known = reference.task, np.asarray(reference.y), np.asarray(reference.pred, float)
     codes, every = base.labels(pred, task, reference.rule), np.arange(len(pred))
     kind = "platt" if task.problem == "binary" else "temperature"
+    known, softer = soft(known, len(y)), soft(pred, len(y))
     found = []
     for _ in range(RESAMPLES):
         some = rng.integers(0, len(y), len(y))
         if len(np.unique(y[some])) < 2:
             continue
         fitted = calibration.fit_calibration(kind, y[some], known[some], task)
-        bounds = calibration.apply_calibration(pred, fitted).cumsum(axis=1)[:, :-1]
+        bounds = calibration.apply_calibration(softer, fitted).cumsum(axis=1)[:, :-1]
         for _ in range(DRAWS):
             drawn = (rng.random((len(pred), 1)) > bounds).sum(axis=1)
             found.append(rules.of_rows(metric, drawn, pred, codes, every, task))
@@ -142,11 +152,7 @@ def join(predictions: Any, labels: Any, key: str, *, time: str | None = None) ->
         raise DataError(f"every label must belong to a prediction; got unknown {key}={unknown.iloc[0]}, one of "
                         f"{len(unknown)}, pass the predictions that they belong to.")
     if time:
-        when = pd.to_datetime(predictions[time], utc=True)
-        if not when.is_monotonic_increasing:
-            row = int(np.flatnonzero(np.diff(when.astype("int64").to_numpy()) < 0)[0]) + 1
-            raise DataError(f"the clock of the predictions must not go backwards; got {time}="
-                            f"{str(predictions[time].iloc[row])!r} in row={row}, sort them by {time}.")
+        forwards(predictions, time)
     joined = predictions.merge(labels, on=key, how="inner", validate="one_to_one", suffixes=("", "_label"))
     if time:
         early = pd.to_datetime(joined[f"{time}_label"], utc=True) < pd.to_datetime(joined[time], utc=True)
@@ -154,6 +160,22 @@ def join(predictions: Any, labels: Any, key: str, *, time: str | None = None) ->
             raise DataError(f"a label must not be older than its prediction; got {key}="
                             f"{joined[key][early].iloc[0]}, one of {int(early.sum())}, check the clocks.")
     return joined
+
+
+def forwards(frame: Any, time: str) -> None:
+    """Raises DataError where a column of times, of any zone, is lacking, cannot be read, or goes backwards."""
+    import pandas as pd
+
+    if time not in frame.columns:
+        raise DataError(f"predictions must hold column={time!r}; got {list(frame.columns)[:5]}, add it.")
+    when = pd.to_datetime(frame[time], utc=True, errors="coerce", format="mixed")
+    if when.isna().any():
+        row = int(np.flatnonzero(when.isna())[0])
+        raise DataError(f"every row must have a time; got {time}={str(frame[time].iloc[row])!r} in row={row}.")
+    if not when.is_monotonic_increasing:
+        row = int(np.flatnonzero(np.diff(when.astype("int64").to_numpy()) < 0)[0]) + 1
+        raise DataError(f"the clock of the predictions must not go backwards; got {time}="
+                        f"{str(frame[time].iloc[row])!r} in row={row}, sort them by {time}.")
 
 
 def realised(metric: str, y: Any, pred: Any, task: Task, *, codes: Any = None, seed: int = 0) -> Performance:

@@ -33,8 +33,7 @@ def reference_of(decision: Decision, question: Any, delivery: Any, bench: Any) -
     entry = delivery.entries.get(delivery.chosen.key) if delivery.chosen else None
     if entry is None or not question.need.options.get("reference", True) or question.data.y is None:
         return decision
-    importance = {str(one["name"]): float(one["value"]) for one in decision.extras.get("importance", ())
-                  if "name" in one and one.get("value") is not None}
+    importance = {one["feature"]: float(one["value"]) for one in decision.extras.get("importance", ())}
     pred = entry.pred[:, 0] if not decision.task.classifies and entry.pred.ndim == 2 and entry.pred.shape[1] == 1 \
         else entry.pred
     rows = reference.attach(bench.package, question.data.X.iloc[entry.rows].reset_index(drop=True),

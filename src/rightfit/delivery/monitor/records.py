@@ -9,7 +9,8 @@ from rightfit.records import Finding, frozen
 class FeatureDrift:
     """One test of one feature: p in [0, 1] adjusted over features and windows; importance in the metric's units.
 
-    significant: in this window; alarm: in k of the last n windows. shift: what changed, for people.
+    significant: in this window; alarm: in k of the last n windows. shift: what changed, for people. psi: the population
+    stability index, a figure that never alarms; examples: rows of the window in which it shows; both where significant.
     """
 
     name: str
@@ -20,6 +21,8 @@ class FeatureDrift:
     significant: bool = False
     alarm: bool = False
     shift: str = ""
+    psi: float | None = None
+    examples: tuple[str, ...] = ()
 
 
 @frozen

@@ -81,6 +81,11 @@ def _listed(values: Any) -> list[Any]:
     return flat if values.ndim == 1 else np.array(flat, object).reshape(values.shape).tolist()
 
 
+def kept(pred: Any) -> Any:
+    """Predictions as a sketch keeps them: tables to 5 digits, so that the values of a tree stay ties on both sides."""
+    return np.array(_listed(np.asarray(pred, float)), float)
+
+
 def read(package: Path, schema: Schema) -> Sketch:
     """The sketch of a verified package folder. Raises PackageError where it has none, DataError below 300 rows."""
     path = package / NAME

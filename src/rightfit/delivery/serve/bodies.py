@@ -153,7 +153,9 @@ async def form(request: Any, media: frozenset[str]) -> Records:
     if bare:
         raise UsageError(f"files must go to one of the fields {sorted(media) or 'of images, of which there are none'}; "
                          f"got a file in field={bare[0][:60]!r}.")
-    count = max((len(cells) for cells in fields.values()), default=0)
+    if not fields:
+        raise UsageError("a form must hold the fields of a record; got none, see /docs.")
+    count = max(len(cells) for cells in fields.values())
     if any(len(cells) not in (1, count) for cells in fields.values()):
         raise UsageError("fields of a form must come once or equally often; got different numbers.")
     return [{name: cells[at if len(cells) > 1 else 0] for name, cells in fields.items()} for at in range(count)]

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-from rightfit.delivery.serve.served import Invalid, Record, Scored, Served
+from rightfit.delivery.serve.served import Record, Scored, Served
 from rightfit.errors import RightfitError
 
 INLINE_S = 0.002
@@ -63,6 +63,11 @@ class Engine:
     def depth(self) -> int:
         """Requests that wait."""
         return len(self._waiting)
+
+    @property
+    def busy(self) -> bool:
+        """Whether anything waits or is being scored."""
+        return self._busy
 
     def warm(self) -> None:
         """Score the package's sample before the first request."""
@@ -135,9 +140,8 @@ class Engine:
     def _settle(self, jobs: list[Job], served: Served,
                 done: tuple[list[Scored | Exception], Counter[tuple[str, str]]]) -> None:
         found, seen = done
-        self._batch(sum(len(job.records) for job in jobs))
-        if seen:
-            self._count(seen)
+        # Other handlers get their turn between two batches.
+        asyncio.get_running_loop().call_soon(self._turn)
         for job, one in zip(jobs, found, strict=True):
             if job.future.done():
                 continue
@@ -145,8 +149,9 @@ class Engine:
                 job.future.set_exception(one)
             else:
                 job.future.set_result((served, one))
-        # Other handlers get their turn between two batches.
-        asyncio.get_running_loop().call_soon(self._turn)
+        self._batch(sum(len(job.records) for job in jobs))
+        if seen:
+            self._count(seen)
 
     async def close(self) -> None:
         """Finish what waits, then stop."""
@@ -162,7 +167,7 @@ def _work(served: Served, jobs: Sequence[Job]) -> tuple[list[Scored | Exception]
     for at, job in enumerate(jobs):
         try:
             job.rows = served.parse(job.records, seen)
-        except Invalid as error:
+        except Exception as error:  # Invalid becomes 422, all else 500; the server goes on
             found[at] = error
     good = [at for at, one in enumerate(found) if one is None]
     together = [at for at in good if not jobs[at].reasons]
@@ -182,6 +187,6 @@ def _work(served: Served, jobs: Sequence[Job]) -> tuple[list[Scored | Exception]
         if found[at] is None:
             try:
                 found[at] = served.score(jobs[at].rows, jobs[at].records, jobs[at].reasons)
-            except Exception as error:  # a DataError becomes 422, all else 500; the server goes on
+            except Exception as error:
                 found[at] = error
     return [one for one in found if one is not None], seen

@@ -1,7 +1,8 @@
-"""What every request passes first: its id, the token, the limit of the body, the clock."""
+"""What every request passes first: its id, the token, a free place, the limit of the body, the clock."""
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import hmac
@@ -9,7 +10,7 @@ import re
 import time
 import uuid
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from typing import Any, Protocol
 
 from rightfit.delivery.serve.metrics import Metrics
 
@@ -19,7 +20,8 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-OPEN = ("/v2/health/live", "/v2/health/ready", "/ping")
+OPEN = ("/v2/health/live", "/v2/health/ready", "/ping", "/health")
+BODY_S = 30.0
 _ID = re.compile(rb"[\x21-\x7e]{1,128}")
 
 
@@ -41,12 +43,37 @@ def allowed(header: bytes, secret: bytes) -> bool:
     return hmac.compare_digest(given, secret)
 
 
-class Gate:
-    """ASGI middleware: request ids, the token, the body's limit, and the figures of every request."""
+class Traffic(Protocol):
+    """What the gate asks of the server: is there no place left, and is it about to stop?"""
 
-    def __init__(self, app: App, *, secret: bytes | None, max_body: int, metrics: Metrics,
+    metrics: Metrics
+    leaving: bool
+
+    @property
+    def full(self) -> bool:
+        """Whether one more request would be refused anyway."""
+        ...
+
+
+class Gone(Exception):
+    """The caller hung up before its request was whole."""
+
+
+class Refused(Exception):
+    """A request that goes no further; `why` is its label among what was shed."""
+
+    def __init__(self, status: int, why: str, sentence: str, *headers: tuple[bytes, bytes]) -> None:
+        super().__init__(sentence)
+        self.status, self.why, self.headers = status, why, headers
+
+
+class Gate:
+    """ASGI middleware: request ids, the token, the body's limits, and the figures of every request."""
+
+    def __init__(self, app: App, *, secret: bytes | None, max_body: int, traffic: Traffic,
                  routes: frozenset[str]) -> None:
-        self._app, self._secret, self._max, self._metrics, self._routes = app, secret, max_body, metrics, routes
+        self._app, self._secret, self._max, self._traffic, self._routes = app, secret, max_body, traffic, routes
+        self._metrics = traffic.metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection's request."""
@@ -63,18 +90,23 @@ class Gate:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id),
-                                      (b"x-content-type-options", b"nosniff")]
+                added = [(b"x-request-id", request_id), (b"x-content-type-options", b"nosniff")]
+                if self._traffic.leaving:
+                    added.append((b"connection", b"close"))
+                message["headers"] = [*message.get("headers", ()), *added]
             await send(message)
 
         self._metrics.active.inc()
         try:
             await self._pass(scope, headers, receive, sending)
+        except Refused as error:
+            self._metrics.shed.labels(error.why).inc()
+            await refuse(sending, error.status, str(error), error.headers)
+        except Gone:
+            status = 499
         finally:
             self._metrics.active.dec()
-            route = self._route(scope["path"])
-            self._metrics.requests.labels(route, str(status)).inc()
-            self._metrics.duration.labels(route).observe(time.perf_counter() - start)
+            self._metrics.done(self._route(scope["path"]), status, time.perf_counter() - start)
 
     def _route(self, path: str) -> str:
         # Paths that do not exist are one label, or anybody could fill the memory with new ones.
@@ -85,19 +117,17 @@ class Gate:
     async def _pass(self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, send: Send) -> None:
         if self._secret is not None and scope["path"] not in OPEN \
                 and not allowed(headers.get(b"authorization", b""), self._secret):
-            self._metrics.shed.labels("token").inc()
-            await refuse(send, 401, "a request must carry the token; got none that fits, send it as "
-                         "`Authorization: Bearer TOKEN`.", ((b"www-authenticate", b'Basic realm="rightfit"'),))
-            return
+            raise Refused(401, "token", "a request must carry the token; got none that fits, send it as "
+                          "`Authorization: Bearer TOKEN`.", (b"www-authenticate", b'Basic realm="rightfit"'))
         body = b""
         if scope["method"] in ("POST", "PUT", "PATCH"):
-            read = await self._body(headers, receive)
-            if read is None:
-                self._metrics.shed.labels("body").inc()
-                await refuse(send, 413, f"a body must be {self._max} bytes or smaller; got more, send fewer rows.",
-                             ((b"connection", b"close"),))
-                return
-            body = read
+            if self._traffic.full:  # before anything is read: refusing must cost less than answering
+                raise Refused(429, "queue", "the server takes no more than its queue holds; got a full one, ask again "
+                              "after 1 s.", (b"retry-after", b"1"))
+            if headers.get(b"content-encoding", b"identity").strip().lower() not in (b"", b"identity"):
+                raise Refused(415, "body", "a body must not be compressed; got another Content-Encoding than identity, "
+                              "send it plain.")
+            body = await self._body(headers, receive)
         sent = False
 
         async def once() -> Message:
@@ -109,23 +139,30 @@ class Gate:
 
         await self._app(scope, once, send)
 
-    async def _body(self, headers: dict[bytes, bytes], receive: Receive) -> bytes | None:
-        """The whole body, None when it is too large."""
+    async def _body(self, headers: dict[bytes, bytes], receive: Receive) -> bytes:
+        """The whole body. Raises Refused, Gone."""
         stated = headers.get(b"content-length", b"")
-        if stated.isdigit() and int(stated) > self._max:
-            return None
+        large = Refused(413, "body", f"a body must be {self._max} bytes or smaller; got more, send fewer rows.",
+                        (b"connection", b"close"))
+        if stated.isdigit() and int(stated[:20]) > self._max:
+            raise large
         parts: list[bytes] = []
         size = 0
-        while True:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                return b"".join(parts)
-            parts.append(message.get("body", b""))
-            size += len(parts[-1])
-            if size > self._max:
-                return None
-            if not message.get("more_body", False):
-                return b"".join(parts)
+        try:
+            async with asyncio.timeout(BODY_S):
+                while True:
+                    message = await receive()
+                    if message["type"] == "http.disconnect":
+                        raise Gone
+                    parts.append(message.get("body", b""))
+                    size += len(parts[-1])
+                    if size > self._max:
+                        raise large
+                    if not message.get("more_body", False):
+                        return b"".join(parts)
+        except TimeoutError:
+            raise Refused(408, "body", f"a body must arrive within {BODY_S:g} s; got a part of it, send it again.",
+                          (b"connection", b"close")) from None
 
 
 async def refuse(send: Send, status: int, sentence: str, headers: tuple[tuple[bytes, bytes], ...] = ()) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 SHARED = "PROMETHEUS_MULTIPROC_DIR"
 DURATIONS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+DIFFERENCES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 
 
@@ -31,9 +32,12 @@ def _alive(pid: int) -> bool:
 
 
 class Metrics:
-    """The server's figures; those of several workers are added up through the folder that SHARED names."""
+    """The server's figures; those of several workers are added up through the folder that SHARED names.
 
-    def __init__(self) -> None:
+    `edges`: where the histogram of predicted values is cut, none for classes.
+    """
+
+    def __init__(self, edges: tuple[float, ...] = ()) -> None:
         import prometheus_client as prometheus
 
         self._registry: Any = prometheus.CollectorRegistry()
@@ -50,10 +54,25 @@ class Metrics:
         self.predictions = counter("predictions", "Predictions by label", ("label",), **home)
         self.values = histogram("prediction_probability", "Probability of the predicted label",
                                 buckets=tuple(i / 10 for i in range(1, 11)), **home)
+        self.amounts = histogram("prediction_value", "Predicted values", buckets=edges, **home) if edges else None
         self.schema = counter("schema_events", "Rows with missing, unseen, range, extra or invalid values",
                               ("what", "field"), **home)
         self.lost = counter("log_lost", "Requests that the request log could not hold", **home)
         self.switches = counter("model_switches", "Changes of the model while serving", ("result",), **home)
+        self.shadow = counter("shadow_rows", "Rows that the challenger saw too: same or other prediction, failed, "
+                              "dropped", ("result",), **home)
+        self.difference = histogram("shadow_difference", "Greatest difference of a probability (regression: of the "
+                                    "value, relative) between champion and challenger", buckets=DIFFERENCES, **home)
+        self._known: dict[tuple[str, int], tuple[Any, Any]] = {}
+        self._labels: dict[str, Any] = {}
+
+    def done(self, route: str, status: int, seconds: float) -> None:
+        """Count one finished request."""
+        found = self._known.get((route, status))
+        if found is None:
+            found = self._known[route, status] = (self.requests.labels(route, str(status)), self.duration.labels(route))
+        found[0].inc()
+        found[1].observe(seconds)
 
     def seen(self, events: Mapping[tuple[str, str], int]) -> None:
         """Count rows by (what, field)."""
@@ -61,16 +80,25 @@ class Metrics:
             self.schema.labels(what, name).inc(rows)
 
     def answered(self, answers: Any) -> None:
-        """Count predictions by label, and how sure they were; values of a regression only as a number of them."""
+        """Count predictions by label, and how sure they were; predicted values by size."""
         for answer in answers:
             probabilities = answer.get("probabilities")
             label = answer["prediction"]
             if probabilities is None:
-                self.predictions.labels("value").inc()
+                self._predicted("value").inc()
+                if self.amounts is not None:
+                    for one in label if isinstance(label, list) else (label,):
+                        self.amounts.observe(one)
                 continue
             for one in label if isinstance(label, list) else (label,):
-                self.predictions.labels(str(one)).inc()
+                self._predicted(str(one)).inc()
                 self.values.observe(probabilities[one])
+
+    def _predicted(self, label: str) -> Any:
+        found = self._labels.get(label)
+        if found is None:
+            found = self._labels[label] = self.predictions.labels(label)
+        return found
 
     def text(self) -> tuple[bytes, str]:
         """All figures in Prometheus's text form, and its content type."""

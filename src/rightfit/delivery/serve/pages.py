@@ -13,7 +13,10 @@ if TYPE_CHECKING:
     from rightfit.delivery.serve.served import Served
 
 SHOWN_CATEGORIES = 200
-ERRORS = {"400": "The body cannot be read", "401": "No token that fits", "413": "Too many bytes or rows",
+NUMBER = r"^\s*([+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,2})?)?\s*$"
+ERRORS = {"400": "The body cannot be read", "401": "No token that fits", "404": "No such model",
+          "408": "The body did not arrive in time",
+          "413": "Too many bytes or rows", "415": "Another kind of body, or a compressed one",
           "422": "A field breaks the schema", "429": "The queue is full; see Retry-After",
           "503": "The deadline passed, or not ready"}
 
@@ -59,10 +62,10 @@ def form_schema(served: Served, name: str) -> dict[str, Any]:
 
 def _field(column: Any, file: bool) -> dict[str, Any]:
     if file:
-        return {"type": ["string", "null"], "description": "a base64 data URI"}
+        return {"type": ["string", "null"], "description": "base64, or a base64 data URI"}
     if column.kind == "numeric":
         seen = f"seen in training: {column.low} to {column.high}" if column.low is not None else ""
-        return {"type": ["number", "string", "null"], "description": seen}
+        return {"type": ["number", "string", "boolean", "null"], "pattern": NUMBER, "description": seen}
     if column.kind == "boolean":
         return {"type": ["boolean", "number", "string", "null"], "description": " or ".join(column.categories)}
     if column.kind == "datetime":
@@ -92,7 +95,8 @@ def openapi(served: Served, name: str) -> dict[str, Any]:
                 "application/json": {"schema": body}, **(kinds or {})}}
         return {**found, "parameters": parameters} if parameters else found
 
-    whole = tuple(ERRORS)
+    whole = tuple(status for status in ERRORS if status != "404")
+    lost = ("401", "404")
     model = [{"name": "model", "in": "path", "required": True, "schema": {"type": "string", "enum": [name]}}]
     tensor = {"type": "object", "required": ["name", "shape", "datatype", "data"], "properties": {
         "name": {"type": "string"}, "shape": {"type": "array", "items": {"type": "integer", "minimum": 0}},
@@ -110,15 +114,16 @@ def openapi(served: Served, name: str) -> dict[str, Any]:
         "/v2": {"get": call("Open Inference Protocol: the server")},
         "/v2/health/live": {"get": call("Is the process up?", errors=())},
         "/v2/health/ready": {"get": call("Is the model warm?", errors=("503",))},
-        "/v2/models/{model}": {"get": call("Open Inference Protocol: the model", parameters=model)},
-        "/v2/models/{model}/ready": {"get": call("Is this model warm?", errors=("401", "503"), parameters=model)},
+        "/v2/models/{model}": {"get": call("Open Inference Protocol: the model", errors=lost, parameters=model)},
+        "/v2/models/{model}/ready": {"get": call("Is this model warm?", errors=(*lost, "503"), parameters=model)},
         "/v2/models/{model}/infer": {"post": call("Open Inference Protocol: one tensor per feature", {
-            "type": "object", "required": ["inputs"], "properties": {"inputs": {"type": "array", "items": tensor}}},
-            whole, parameters=model)},
+            "type": "object", "required": ["inputs"], "properties": {
+                "inputs": {"type": "array", "minItems": 1, "items": tensor}}}, ("404", *whole), parameters=model)},
         "/ping": {"get": call("SageMaker, MLflow: health", errors=("503",))},
+        "/health": {"get": call("MLflow: health", errors=("503",))},
         "/invocations": {"post": call("SageMaker, MLflow: any of the four forms, or CSV", {"oneOf": [
             {"type": "object", "required": [form], "properties": {form: schema}} for form, schema in forms.items()]},
-            whole, {"text/csv": {"schema": {"type": "string"}}})}}
+            whole, {"text/csv": {"schema": {"type": "string", "minLength": 1}}})}}
     fault = {"type": "object", "properties": {"row": {"type": "integer"}, "field": {"type": "string"},
                                               "must": {"type": "string"}, "got": {"type": "string"}}}
     error = {"type": "object", "required": ["error"], "properties": {

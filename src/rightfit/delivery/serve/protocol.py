@@ -24,7 +24,6 @@ OCTETS = "application/octet-stream"
 
 def routes(server: Server, reply: Callable[..., Response]) -> dict[str, tuple[str, Handler]]:
     """{path: (method, handler)}, with answers made by `reply`."""
-    from starlette.responses import Response
 
     def known(request: Request) -> bool:
         version = request.path_params.get("version")
@@ -64,6 +63,17 @@ def routes(server: Server, reply: Callable[..., Response]) -> dict[str, tuple[st
                  "outputs": asked(outputs(served, scored), body)}
         return reply({**found, "id": body["id"]} if isinstance(body.get("id"), str) else found)
 
+    found: dict[str, tuple[str, Handler]] = {
+        "/v2/health/live": ("GET", live), "/v2/health/ready": ("GET", ready), "/v2": ("GET", about)}
+    for base in ("/v2/models/{model}", "/v2/models/{model}/versions/{version}"):
+        found |= {base: ("GET", model), f"{base}/ready": ("GET", model_ready), f"{base}/infer": ("POST", infer)}
+    return found | _containers(server, reply)
+
+
+def _containers(server: Server, reply: Callable[..., Response]) -> dict[str, tuple[str, Handler]]:
+    """The calls of MLflow's scoring server and of SageMaker's containers."""
+    from starlette.responses import Response
+
     async def ping(request: Request) -> Response:
         return Response(b"\n", 200 if server.ready else 503, media_type="application/json")
 
@@ -84,12 +94,7 @@ def routes(server: Server, reply: Callable[..., Response]) -> dict[str, tuple[st
             return Response(into.getvalue(), media_type="text/csv")
         return reply({"predictions": found})
 
-    found: dict[str, tuple[str, Handler]] = {
-        "/v2/health/live": ("GET", live), "/v2/health/ready": ("GET", ready), "/v2": ("GET", about),
-        "/ping": ("GET", ping), "/invocations": ("POST", invocations)}
-    for base in ("/v2/models/{model}", "/v2/models/{model}/versions/{version}"):
-        found |= {base: ("GET", model), f"{base}/ready": ("GET", model_ready), f"{base}/infer": ("POST", infer)}
-    return found
+    return {"/ping": ("GET", ping), "/health": ("GET", ping), "/invocations": ("POST", invocations)}
 
 
 def metadata(served: Served, name: str) -> dict[str, Any]:

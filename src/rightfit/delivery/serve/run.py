@@ -59,15 +59,15 @@ def run(settings: Settings) -> None:
     locate(settings.source)
     common: dict[str, Any] = {
         "host": settings.host, "port": settings.port, "access_log": False, "log_level": "info",
-        "timeout_graceful_shutdown": int(settings.drain), "backlog": 2048, "server_header": False,
+        "timeout_graceful_shutdown": max(1, round(settings.drain)), "backlog": 2048, "server_header": False,
         "date_header": False}
     with _shared(settings.workers > 1):
         if settings.workers == 1:
             from rightfit.delivery.serve.app import create
 
             config = uvicorn.Config(create(settings), **common)
-            _listen(config)
-            uvicorn.Server(config).run()
+            with _listen(config) as found:
+                uvicorn.Server(config).run(sockets=[found])
             return
         _check_package(settings)
         os.environ[VARIABLE] = to_json(settings)
@@ -75,19 +75,26 @@ def run(settings: Settings) -> None:
                                 **common)
         from uvicorn.supervisors import Multiprocess
 
-        sockets = [_listen(config)]
-        Multiprocess(config, sockets=sockets).run()
+        class Workers(Multiprocess):
+            """As uvicorn's, but no caller is left waiting at a socket that nobody will answer any more."""
+
+            def terminate_all(self) -> None:
+                for one in self.sockets:
+                    one.close()
+                super().terminate_all()
+
+        Workers(config, sockets=[_listen(config)]).run()
 
 
 def _check_package(settings: Settings) -> None:
     """What is wrong with a package is said once, not by every worker again and again."""
     from rightfit.delivery.serve.served import Served
 
-    Served(locate(settings.source).package)
+    Served(locate(settings.source).package, settings.verify)
 
 
 def _listen(config: Any) -> Any:
-    """The bound socket of several workers, or proof that one worker may bind. Raises UsageError."""
+    """The bound socket; its address is said, port 0 becomes a free one. Raises UsageError."""
     import socket
 
     family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
@@ -99,9 +106,7 @@ def _listen(config: Any) -> Any:
         found.close()
         raise UsageError(f"the server must be able to listen; got host={config.host!r}, port={config.port} and "
                          f"{error.strerror!r}, choose another port.") from None
-    if config.workers == 1:
-        found.close()
-    else:
-        found.set_inheritable(True)
-        print(f"Listening on http://{config.host}:{found.getsockname()[1]}", flush=True)
+    found.set_inheritable(True)
+    shown = f"[{config.host}]" if ":" in config.host else config.host
+    print(f"Listening on http://{shown}:{found.getsockname()[1]}", flush=True)
     return found

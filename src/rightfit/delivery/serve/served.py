@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import hashlib
 import zipfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,8 @@ from rightfit.records import frozen
 
 Record = Mapping[str, Any]
 MAX_WARM = 5
+SHORTEST = 32  # no picture is smaller than this in base64, and many a path is
+ENCODED = "encoded bytes (multipart), base64, or a base64 data URI"
 STORED = 1000  # a schema keeps so many categories; of a longer list it cannot tell which value is new
 
 
@@ -59,11 +64,18 @@ def shown(value: Any) -> str:
 
 
 class Served:
-    """A package ready to serve. Raises PackageError when made from one that is damaged."""
+    """A package ready to serve; `verify` is the public key that must have signed it.
 
-    def __init__(self, path: Path) -> None:
+    Raises PackageError when made from one that is damaged, or signed otherwise.
+    """
+
+    def __init__(self, path: Path, verify: str | None = None) -> None:
         from rightfit.registry import plugins
 
+        if verify is not None:
+            from rightfit.package import sign
+
+            sign.check(path, verify)
         self.version = version_of(path)
         self.model: LoadedModel = load(path)
         self.path = path
@@ -76,6 +88,7 @@ class Served:
                             if c.kind == "categorical" and 0 < len(c.categories) < STORED}
         self._ranges = {c.name: (c.low, c.high) for c in self.features
                         if c.kind == "numeric" and c.low is not None and c.high is not None}
+        self._moments = frozenset(c.name for c in self.features if c.kind == "datetime")
         self._reference = self._typical()
 
     @property
@@ -85,6 +98,14 @@ class Served:
         if rule.threshold:
             return rule.threshold[0] if len(rule.threshold) == 1 else list(rule.threshold)
         return 0.5 if task.problem in ("binary", "multilabel") and not rule.cost else None
+
+    def edges(self) -> tuple[float, ...]:
+        """Where the histogram of predicted values is cut: ten steps over what the package says of its own sample."""
+        if self.model.task.classifies or not self.model.sample:
+            return ()
+        values = self.model.values(list(self.model.sample))
+        low, high = float(values.min()), float(values.max())
+        return tuple(low + (high - low) * i / 10 for i in range(11)) if low < high else (low,)
 
     def warm(self) -> float:
         """Score the package's own sample a few times; seconds of one row. Raises what scoring raises."""
@@ -105,6 +126,8 @@ class Served:
         """Records as values of the schema; adds to `seen` {(what, field): rows}. Raises Invalid."""
         rows, faults = [], []
         for at, record in enumerate(records):
+            if self.media:
+                record = self._encoded(record)
             odd = [name for name in self.names if type(record.get(name)) in (list, dict, tuple)]
             odd += [name for name in self.media if self._is_path(record.get(name))]
             try:
@@ -121,6 +144,20 @@ class Served:
             raise Invalid(faults)
         return rows
 
+    def _encoded(self, record: Record) -> Record:
+        """Media given as plain base64, or as {"b64": base64} (TensorFlow Serving's form), as their bytes."""
+        found = dict(record)
+        for name in self.media:
+            value = found.get(name)
+            if isinstance(value, dict) and set(value) == {"b64"}:
+                value = value["b64"]
+            if isinstance(value, str) and self._is_path(value) and len(value) >= SHORTEST:
+                try:
+                    found[name] = base64.b64decode(value, validate=True)
+                except (binascii.Error, ValueError):
+                    continue
+        return found
+
     @staticmethod
     def _is_path(value: Any) -> bool:
         # Whoever may ask for a prediction may not read files of this machine.
@@ -135,14 +172,14 @@ class Served:
                 continue
             value = record[name]
             if name in self.media and self._is_path(value):
-                must = "encoded bytes (multipart) or a base64 data URI"
+                must = ENCODED
             elif type(value) in (list, dict, tuple):
                 must = "a single value"
             else:
                 try:
                     parser(column)(value)
                 except Unreadable as error:
-                    must = str(error)
+                    must = ENCODED if name in self.media else str(error)
                 except (DataError, ValueError, TypeError, OverflowError) as error:
                     must = f"a value that can be read as {column.kind} ({str(error)[:100]})"
             if must:
@@ -167,12 +204,28 @@ class Served:
                 seen["extra", ""] += 1
 
     def score(self, rows: Sequence[Record], records: Sequence[Record], reasons: int = 0) -> Scored:
-        """Answers to parsed rows; `records` are the raw ones that reasons quote. Raises DataError."""
-        values = self.model.values_of(rows)
+        """Answers to parsed rows; `records` are the raw ones that reasons quote. Raises Invalid, DataError."""
+        try:
+            values = self.model.values_of(rows)
+        except DataError:
+            raise Invalid(self._undecoded(rows, records)) from None
         answers = tuple(self.model.answer(one) for one in values)
         found = tuple(self._why(row, record, value, reasons) for row, record, value
                       in zip(rows, records, values, strict=True)) if reasons else ()
         return Scored(values=values, answers=answers, reasons=found)
+
+    def _undecoded(self, rows: Sequence[Record], records: Sequence[Record]) -> list[dict[str, Any]]:
+        """Which rows hold what only shows when it is decoded: a damaged picture, none at all."""
+        faults = []
+        for at, row in enumerate(rows):
+            try:
+                self.model.values_of([row])
+            except DataError as error:
+                named = sorted(self.media) or list(self.names)
+                faults.append({"row": at, "field": named[0] if named else "",
+                               "must": "what can be decoded" if row.get(named[0]) is not None else "a value",
+                               "got": getattr(error, "reason", "") or shown(records[at].get(named[0]))})
+        return faults or [{"row": 0, "field": "", "must": "what can be scored together", "got": f"{len(rows)} rows"}]
 
     def _typical(self) -> dict[str, Any]:
         """Of each feature the median or the most frequent value of the package's sample: what reasons compare with."""
@@ -211,13 +264,18 @@ class Served:
             at = self.model.task.classes.index(self.model.answer(value)["prediction"])
         effects = changed[-1, at] - changed[:-1, at]
         order = sorted(range(len(names)), key=lambda i: -abs(float(effects[i])))
-        return [{"field": names[i], "value": record.get(names[i]), "reference": _plain(self._reference[names[i]]),
+        return [{"field": names[i], "value": record.get(names[i]), "reference": self._readable(names[i]),
                  "effect": float(effects[i])} for i in order[:top] if effects[i] != 0]
+
+    def _readable(self, name: str) -> Any:
+        """A typical value as a caller would have sent it."""
+        value = self._reference[name]
+        if value is None or value != value:
+            return None
+        if name in self._moments:
+            return datetime.fromtimestamp(value / 1e9, UTC).isoformat()
+        return value
 
 
 def _same(a: Any, b: Any) -> bool:
     return bool(a == b) or (a != a and b != b)
-
-
-def _plain(value: Any) -> Any:
-    return None if value != value else value

@@ -11,7 +11,7 @@ from typing import Any
 from rightfit.errors import PackageError, UsageError
 from rightfit.records import asdict, frozen, revive
 
-CHAMPION = "champion.json"
+CHAMPION, CHALLENGER = "champion.json", "challenger.json"
 LEAST_TOKEN = 16
 
 
@@ -19,7 +19,8 @@ LEAST_TOKEN = 16
 class Settings:
     """A server's settings; seconds and bytes. `queue`: requests that may wait; `rows`: of one request.
 
-    `sample`: share of requests that are logged, 0 to 1; `omit`: columns that never reach the log.
+    `sample`: share of requests that are logged, 0 to 1; `omit`: columns that never reach the log. `shadow`: share of
+    requests that a registry's challenger sees too. `verify`: the public key that must have signed every package.
     """
 
     source: str
@@ -35,6 +36,8 @@ class Settings:
     max_body: int = 10_000_000
     max_rows: int = 1000
     drain: float = 30.0
+    shadow: float = 0.0
+    verify: str | None = None
 
 
 @frozen
@@ -59,7 +62,10 @@ def locate(source: str | Path) -> Place:
     """The package of a run, a package or a registry folder. Raises PackageError for what is none of them."""
     path = Path(source)
     if (path / CHAMPION).is_file():
-        return Place(package=champion(path), registry=path)
+        return Place(package=pointed(path), registry=path)
+    if (path / "history.jsonl").is_file():
+        raise UsageError(f"a registry that is served must have a champion; got source={str(source)!r} without one, "
+                         "promote a version with `rightfit registry FOLDER --promote N`.")
     if path.is_dir() and not (path / "manifest.json").is_file() and (path / "package").is_dir():
         path = path / "package"
     if not path.exists():
@@ -68,18 +74,18 @@ def locate(source: str | Path) -> Place:
     return Place(package=path)
 
 
-def champion(registry: Path) -> Path:
-    """The package that a registry's champion.json points to; it must lie inside the folder. Raises PackageError."""
+def pointed(registry: Path, pointer: str = CHAMPION) -> Path:
+    """The package that a registry's pointer names; it must lie inside the folder. Raises PackageError."""
     try:
-        found = json.loads((registry / CHAMPION).read_text(encoding="utf-8"))
+        found = json.loads((registry / pointer).read_text(encoding="utf-8"))
         named = found["package"]
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise PackageError(f'{CHAMPION} must be JSON with "package", a relative path; got '
+        raise PackageError(f'{pointer} must be JSON with "package", a relative path; got '
                            f"{type(error).__name__} in folder={str(registry)!r}, promote a version again.") from None
     inside = isinstance(named, str) and not Path(named).is_absolute()
     path = (registry / str(named)).resolve()
     if not inside or not path.is_relative_to(registry.resolve()) or path == registry.resolve():
-        raise PackageError(f"{CHAMPION} must point into its own folder; got package={str(named)[:100]!r}, "
+        raise PackageError(f"{pointer} must point into its own folder; got package={str(named)[:100]!r}, "
                            "promote a version again.")
     return path
 
@@ -124,8 +130,11 @@ def check(settings: Settings) -> Settings:
         raise UsageError(f"--port must be 0 to 65535; got port={settings.port}.")
     if not 0 <= settings.sample <= 1:
         raise UsageError(f"--log-sample must be a share from 0 to 1; got log_sample={settings.sample}.")
-    if not settings.deadline > 0:
-        raise UsageError(f"--deadline must be more than 0 seconds; got deadline={settings.deadline}.")
+    for name in ("deadline", "drain"):
+        if not getattr(settings, name) > 0:
+            raise UsageError(f"--{name} must be more than 0 seconds; got {name}={getattr(settings, name)}.")
+    if not 0 <= settings.shadow <= 1:
+        raise UsageError(f"--shadow must be a share from 0 to 1; got shadow={settings.shadow}.")
     if settings.log is None and (settings.omit or settings.sample != 1):
         raise UsageError("--log-omit and --log-sample need --log FOLDER; got log=None, name the folder.")
     token(settings)

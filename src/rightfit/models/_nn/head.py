@@ -106,7 +106,7 @@ def _choose(kind: str, rows: Problem, split: tuple[Any, Any], path: tuple[float,
         weights = _solve(kind, train, strength / share, weights, task, deadline)
         scores = valid.X @ weights[:-1] + weights[-1]
         sharps = np.geomspace(0.25, 16, 13) if kind == "svm" and task.classifies else (1.0,)
-        losses = [_loss(scores * sharp, valid.y, task) for sharp in sharps]
+        losses = [_loss(scores * sharp, valid, task) for sharp in sharps]
         loss = min(losses)
         if loss < best:
             best, found, worse = loss, (strength, float(sharps[int(np.argmin(losses))]), weights), 0
@@ -117,14 +117,18 @@ def _choose(kind: str, rows: Problem, split: tuple[Any, Any], path: tuple[float,
     return found
 
 
-def _loss(logits: Any, y: Any, task: Task) -> float:
-    p = finish(logits, task)
+def _loss(logits: Any, rows: Problem, task: Task) -> float:
+    """Log loss or squares, weighted as the rows are: what is fitted and what is chosen by must be the same."""
+    p, y = finish(logits, task), np.asarray(rows.y)
     if task.problem == "multilabel":
         p = np.clip(p, 1e-9, 1 - 1e-9)
-        return float(-np.mean(y * np.log(p) + (1 - y) * np.log(1 - p)))
-    if task.classifies:
-        return float(-np.mean(np.log(np.maximum(p[np.arange(len(y)), y], 1e-9))))
-    return float(np.mean((p - np.asarray(y).reshape(p.shape)) ** 2))
+        each = -np.mean(y * np.log(p) + (1 - y) * np.log(1 - p), axis=1)
+    elif task.classifies:
+        each = -np.log(np.maximum(p[np.arange(len(y)), y], 1e-9))
+    else:
+        each = np.mean((p - y.reshape(p.shape)) ** 2, axis=1)
+    weight = None if rows.weight is None or not np.sum(rows.weight) > 0 else rows.weight
+    return float(np.average(each, weights=weight))
 
 
 def _target(y: Any, task: Task) -> Any:

@@ -188,7 +188,9 @@ def _epoch(net: Any, rows: Rows, recipe: Mapping[str, Any], task: Task, around: 
     target = steps.targets(rows.y, task)
     weight = torch.ones(len(rows)) if rows.weight is None else torch.from_numpy(
         np.asarray(rows.weight, dtype=np.float32) / max(float(np.mean(rows.weight)), 1e-30))
-    steps.training_mode(net, steps.trainable(net, epoch, recipe), bool(recipe.get("frozen_norm")) or len(rows) < 2)
+    # A plan that is cut is cut in all its parts: what would be frozen for two of twelve epochs is so for a sixth.
+    due = max(epoch, int(clock.progress * max(int(recipe.get("epochs", 20)), 1)))
+    steps.training_mode(net, steps.trainable(net, due, recipe), bool(recipe.get("frozen_norm")) or len(rows) < 2)
     total, count, bad, fast = 0.0, 0, 0, suits(net)[0]
     for some in steps.batches(rows, max(int(recipe.get("batch", 64)), 1), bool(recipe.get("balanced")), random):
         if clock.over:

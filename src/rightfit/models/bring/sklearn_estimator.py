@@ -18,7 +18,7 @@ from rightfit.records import Facts, Family, Need, Problem, Task
 
 ENCODER: Mapping[str, Any] = {"impute": "median", "indicator": True, "cyclic": True, "scale": "standard",
                               "onehot_limit": 30, "token_weight": "tfidf", "tokens": 500}
-TEXTS: Mapping[str, Any] = {**ENCODER, "tokens": 3000}
+TEXTS: Mapping[str, Any] = {**ENCODER, "tokens": 3000, "text_scores": False}  # naive Bayes takes no negative ones
 MOST = 200_000
 POWER = 1.5  # what a fit costs by the rows, where nothing is known of the estimator
 FEW, WIDE, SPREAD = 60, 4, 2.5  # of the rows on which it is tried out

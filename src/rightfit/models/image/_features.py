@@ -8,22 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from rightfit import cache
-from rightfit.data._media import decode
 from rightfit.models._nn import head as heads
 from rightfit.models._nn import loop
 from rightfit.models._nn.device import limited
 from rightfit.models._nn.export import to_onnx
-from rightfit.models.image import _graph
+from rightfit.models.image import _embed, _graph
 from rightfit.models.image._net import ImageModel
 from rightfit.records import Dataset, Task
 
-PART = 512  # rows embedded between two looks at the clock that lose nothing
 HEAD_SHARE = 0.3  # of the time, kept for the head
-
-
-class _Late(Exception):
-    """The deadline came while rows were embedded."""
 
 
 class FeatureModel(ImageModel):
@@ -48,15 +41,14 @@ class FeatureModel(ImageModel):
         refs = list(data.X[self.column])
         self._encode = self._module = None
         until = deadline if deadline == float("inf") else deadline - HEAD_SHARE * max(deadline - time.monotonic(), 0)
-        order = np.random.default_rng(seed).permutation(len(refs))
-        rows, X = self._embedded(refs, order, until)
+        rows, X = _embed.learnt(self._table(), refs, self.size, self._features, seed, until)
         if not len(rows):
             self.learned = {"l2": self.params.get("l2", "auto")}
             return self._joined(heads.constant(y, data.weight, self._width(), self.task))
-        known = heads.Problem(X=X, y=y[rows], weight=None if data.weight is None else np.asarray(data.weight)[rows],
+        shown = heads.Problem(X=X, y=y[rows], weight=None if data.weight is None else np.asarray(data.weight)[rows],
                               groups=None if data.groups is None else data.groups[rows])
         with limited(), loop.seeded(seed):
-            head, learned = heads.fit(str(self.params["head"]), known, self.params, self.task, seed=seed,
+            head, learned = heads.fit(str(self.params["head"]), shown, self.params, self.task, seed=seed,
                                       deadline=deadline)
         self.learned = learned
         return self._joined(head)
@@ -93,36 +85,13 @@ class FeatureModel(ImageModel):
                 self._encode = _graph.runner(to_onnx(self._body(), (torch.zeros(2, *X.shape[1:], dtype=torch.uint8),)))
         return self._encode(X)
 
-    def _embedded(self, refs: list[str], order: Any, deadline: float) -> tuple[Any, Any]:
-        """(rows, features) of as many rows as could be embedded by the deadline, taken in `order`, those of `rows`."""
-        keys = decode.keys(refs)
-        parts: list[Any] = []
-        done = 0
-        for at in range(0, len(order), PART):
-            some = order[at:at + PART]
-
-            def compute(positions: Any, some: Any = some) -> Any:
-                wanted = [refs[some[p]] for p in positions]
-                table = decode.pixels(wanted, self.size)
-                found = []
-                for start in range(0, len(wanted), _graph.CHUNK):
-                    if time.monotonic() >= deadline:
-                        raise _Late
-                    found.append(self._features(table.take(np.arange(start, min(start + _graph.CHUNK, len(wanted))))))
-                return np.concatenate(found)
-
-            try:
-                table = cache.rows(f"embed-{self._name()}-{self.size}", [keys[row] for row in some], compute)
-            except _Late:
-                break
-            parts.append(table.take(np.arange(len(some))))
-            done = at + len(some)
-        return order[:done], np.concatenate(parts).astype(np.float32) if parts else np.empty((0, 0), np.float32)
+    def _table(self) -> str:
+        return f"embed-{self._name()}-{self.size}"
 
     def _answers(self, refs: list[str]) -> Any:
         import torch
 
-        _, X = self._embedded(refs, np.arange(len(refs)), float("inf"))
+        _, X = _embed.embedded(self._table(), refs, np.arange(len(refs)), self.size, self._features, float("inf"))
         with torch.inference_mode(), limited():
             out = self.net[1](torch.from_numpy(X)).numpy()
         values = loop.finish(out, self.task)

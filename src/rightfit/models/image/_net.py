@@ -15,11 +15,12 @@ from rightfit.models._nn import head as heads
 from rightfit.models._nn import loop, prune
 from rightfit.models._nn.device import limited
 from rightfit.models._nn.export import to_onnx
-from rightfit.models.image import _graph
+from rightfit.models.image import _embed, _graph
 from rightfit.models.image._rows import Pixels, mirrors, strength
 from rightfit.records import Dataset, Task
 
 CHUNK = 256
+PROBE_SHARE, PROBE_ROWS = 0.4, 20  # of the time at most; rows below which a head from nothing is as good
 STEPS, LEAST_BATCH = 12, 8  # few rows are shown in smaller batches, so that an epoch is more than a step or two
 
 
@@ -149,6 +150,7 @@ class NetworkModel(ImageModel):
         with loop.seeded(seed):
             net = self.make(self.params, self.side, self.outputs)
         _start(net, heads.base_rate(y, data.weight, self.task))
+        probed = bool(self.params.get("weights")) and self._probe(net, data, y, seed, deadline)
         if time.monotonic() >= deadline:
             self.learned = {"epochs": 1}
             return net
@@ -156,11 +158,45 @@ class NetworkModel(ImageModel):
         rows = Pixels(decode.pixels(list(data.X[self.column]), self.size), np.arange(len(data)), y, data.weight,
                       data.groups, flip=mirrors(self.task) if flip == "auto" else bool(flip),
                       augment=strength(str(self.params.get("augment", "auto")), len(data), int(self.params["epochs"])))
-        recipe = {**self.params, "batch": min(int(self.params["batch"]), max(len(data) // STEPS, LEAST_BATCH))}
+        recipe = {**self.params, "batch": min(int(self.params["batch"]), max(len(data) // STEPS, LEAST_BATCH)),
+                  **({"freeze_epochs": 0} if probed else {})}
         found = prune.fitted(net, rows, recipe, self.task, seed=seed, deadline=deadline)
         _silence(net, heads.absent(y, self.task), self.outputs)
         self.learned = {"epochs": found.epochs}
         return net
+
+    def _probe(self, net: Any, data: Dataset, y: Any, seed: int, deadline: float) -> bool:
+        """Give the last layer the linear head that suits the features as they are; False where it cannot be had.
+
+        A head from nothing would send the features astray before it is any good (Kumar et al. 2022, Fine-Tuning can
+        Distort Pretrained Features). The features are computed once, where training the head alone would do so in
+        every epoch.
+        """
+        import torch
+
+        last = _last(net, self.outputs)
+        home = next(((module, name) for module in net.modules() for name, child in module.named_children()
+                     if child is last), None) if last is not None else None
+        if home is None:
+            return False
+        until = deadline if deadline == float("inf") else deadline - (1 - PROBE_SHARE) * (deadline - time.monotonic())
+        setattr(*home, torch.nn.Identity())
+        try:
+            with limited():
+                encode = _graph.runner(to_onnx(net, (_graph.example(self.size),)))
+        finally:
+            setattr(*home, last)
+        source = f"{self.params.get('network', '')}-{_embed.digest(str(self.params['weights']))}"
+        name = f"probe-{source}-{self.side}-{self.size}"
+        rows, X = _embed.learnt(name, list(data.X[self.column]), self.size, encode, seed, until)
+        if len(rows) < PROBE_ROWS or len(heads.absent(y[rows], self.task)) > len(heads.absent(y, self.task)):
+            return False
+        shown = heads.Problem(X=X, y=y[rows], weight=None if data.weight is None else np.asarray(data.weight)[rows],
+                              groups=None if data.groups is None else data.groups[rows])
+        with limited(), loop.seeded(seed):
+            head, _ = heads.fit("linear", shown, {}, self.task, seed=seed, deadline=until)
+        last.load_state_dict(head.state_dict())
+        return True
 
 
 def _last(net: Any, width: int) -> Any:

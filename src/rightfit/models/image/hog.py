@@ -105,4 +105,5 @@ SPEC = Family(
     defaults=DEFAULTS, variants=({"head": "linear", "cells": 4},),
     regularisers=("head", "cells"), handles=frozenset({"weights", "imbalance"}),
     seconds=lambda task: 2.0 + 2e-3 * max(task.rows, 1), requires=("torch", "torchvision"), untrained=untrained,
+    rung=0.25,
     smoke={"size": 32, "cells": 4}, rank=29)

@@ -39,7 +39,8 @@ def learn(rows: Rows, params: Mapping[str, Any]) -> Core:
 
 def build(params: Mapping[str, Any], task: Task) -> TabularModel:
     """An unfitted baseline."""
-    return TabularModel(task, {**DEFAULTS, **params}, learn, {"categorical": "ordinal", "tokens": 0})
+    plain = {"categorical": "ordinal", "tokens": 0, "text_scores": False}
+    return TabularModel(task, {**DEFAULTS, **params}, learn, plain)
 
 
 SPEC = Family(

@@ -65,7 +65,7 @@ def find(params: Mapping[str, Any], need: Need) -> Path:
     if params.get("checkpoint"):
         return Path(params["checkpoint"])
     wrong = None
-    for home in (home for place in need.weights for home in weights.folders(place)):
+    for home in (home for place in need.weights for home in weights.folders(_folder(place))):
         try:
             config(home)
             return home
@@ -79,6 +79,14 @@ def find(params: Mapping[str, Any], need: Need) -> Path:
             raise wrong from None
         raise Unavailable(f"a pretrained encoder must be here or within reach of the hub; got encoder={name!r}, "
                           f"{how_to_get(name)}.") from None
+
+
+def _folder(place: str) -> Path:
+    """A named folder, or that of a named file. Raises Unavailable for what is not there."""
+    path = Path(place).expanduser()
+    if not path.exists():
+        raise Unavailable(f"weights must be files or folders that exist; got weights={place!r}, correct the path.")
+    return path if path.is_dir() else path.parent
 
 
 def prepare(params: Mapping[str, Any], task: Task, need: Need) -> dict[str, Any]:
@@ -162,9 +170,11 @@ def load(folder: str | Path, *, random: bool = False) -> Any:
                                                       dtype=torch.float32, attn_implementation="eager",
                                                       output_loading_info=True, **safe)
         except Exception as error:  # transformers raises classes of several libraries for damaged files
-            reason = " ".join(str(error).split())[:160]
+            reason = f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
+            if "mismatched_sizes" in reason:
+                reason = "its weights have other shapes than config.json states"
             raise Unavailable(f"a checkpoint must be whole and of one architecture; got folder={str(folder)!r} "
-                              f"({type(error).__name__}: {reason}), get it again.") from error
+                              f"({reason}), get it again.") from error
     lost = sorted(name for name in info["missing_keys"] if "pooler" not in name and "position_ids" not in name)
     if lost or info.get("mismatched_keys"):
         raise Unavailable(f"weights must be of the architecture that config.json states ({said['model_type']}); got "

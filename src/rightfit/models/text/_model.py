@@ -22,6 +22,7 @@ FEATURES: Mapping[str, Any] = {"words": 2, "chars": 5, "shortest": 2, "weight": 
                                "min_df": 2, "max_df": 1.0, "max_features": 100_000, "precision": "float16"}
 VECTORISER, WEIGHTS = "vectoriser.json", "linear.safetensors"
 NEVER = -60.0  # the score of a class without training rows: its probability is below 1e-20
+CHUNK = 2048  # texts whose features are held together while predicting
 READING = 0.35  # of the time left may go into reading the texts
 
 
@@ -111,7 +112,9 @@ class TextBag:
         """(n, k) probabilities in the order of task.classes; values (n,), or (n, k) when y had columns."""
         if self.bag is None or self.linear is None:
             raise UsageError("a model must be fitted before it predicts; got fitted=False, call fit first.")
-        out = self.linear(self.bag.bag(join(X, self.columns)))
+        texts = join(X, self.columns)
+        out = np.concatenate([self.linear(self.bag.bag(texts[at:at + CHUNK])) for at in range(0, len(texts), CHUNK)]
+                             or [self.linear(self.bag.bag([]))])
         return out[:, 0] if self.flat else out
 
     def save(self, folder: Any) -> dict[str, Any]:

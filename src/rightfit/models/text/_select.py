@@ -46,13 +46,15 @@ def telling(counts: Any, y: Any) -> Any:
     For a 0/1 target the chi square statistic of Yang & Pedersen 1997, n (AD - BC)^2 / ((A+B)(C+D)(A+C)(B+D)); it is n
     times the squared correlation, which serves for values too.
     """
-    present = counts.copy()
-    present.data = np.ones_like(present.data)
+    from scipy import sparse
+
+    ones = np.ones(len(counts.data))  # beside the same indices: a product of mixed precision would copy all of them
+    present = sparse.csr_array((ones, counts.indices, counts.indptr), shape=counts.shape).T
     y = np.asarray(y, np.float64).reshape(len(y), -1)
     centred = (y - y.mean(axis=0)) / np.maximum(y.std(axis=0), 1e-12)
-    share = np.asarray(present.mean(axis=0)).ravel()
+    share = np.bincount(counts.indices, minlength=counts.shape[1]) / len(y)
     best = np.zeros(counts.shape[1])
     for start in range(0, y.shape[1], TARGETS):
-        together = np.asarray(present.T @ centred[:, start:start + TARGETS]) ** 2
+        together = np.asarray(present @ centred[:, start:start + TARGETS]) ** 2
         best = np.maximum(best, together.max(axis=1, initial=0.0))
     return best / np.maximum(len(y) * share * (1 - share), 1e-12)

@@ -33,6 +33,8 @@ WEIGHTS = ("tfidf", "count", "binary", "mean")
 COUNTS = 1024
 _LOGS = np.concatenate([[0.0], 1.0 + np.log(np.arange(1, COUNTS))])
 LOOK = 256  # texts between two looks at the clock
+MOST = 12_000_000  # counts of one kind of n-gram before features are chosen; 25 bytes each with what choosing makes
+HELD = 20_000_000  # counts of the chosen features; 24 bytes each, and as much again while they are learned from
 SHORT = 30  # characters of a word whose pieces are kept for its next occurrence
 
 
@@ -82,12 +84,18 @@ class Block:
         length = math.sqrt(float(values @ values))
         return values / length if length else values
 
-    def row(self, text: str) -> tuple[Any, Any]:
-        """(positions int64 (m,), values float64 (m,)) of one normalised text."""
+    def counts(self, text: str) -> tuple[Any, Any]:
+        """The terms of one normalised text that are known: their places in the vocabulary, and how often each occurs.
+        """
         found = Counter(map(self._find, self.terms_of(GRAMS[self.kind](text, self.low, self.high))))
         found.pop(None, None)
-        positions = np.fromiter(found.keys(), np.int64, len(found))
-        counts = np.fromiter(found.values(), np.float64, len(found))
+        return found.keys(), found.values()
+
+    def row(self, text: str) -> tuple[Any, Any]:
+        """(positions int64 (m,), values float64 (m,)) of one normalised text."""
+        places, times = self.counts(text)
+        positions = np.fromiter(places, np.int64, len(places))
+        counts = np.fromiter(times, np.float64, len(times))
         return positions + self.first, self.weigh(positions, counts)
 
     def plain(self) -> dict[str, Any]:
@@ -126,6 +134,8 @@ class Bag:
             late: Callable[[], bool] = lambda: False) -> tuple[Bag, Rows]:
         """The bag of these texts and their features. Stops at fewer texts (the first ones) when `late()`.
 
+        Memory is bounded: features are chosen on the texts that hold MOST counts, and of them HELD counts are kept.
+
         params: word and char ([low, high] or None), weight (one of WEIGHTS; `mean` is over all blocks), sublinear,
         buckets, min_df and max_df (a count, or a float share up to 1), max_features over all blocks. y: float64 (n, k)
         targets for keeping the most telling features; None keeps the most frequent ones.
@@ -140,15 +150,26 @@ class Bag:
         for block in blocks:
             found.append(_counted(texts[:rows], block, late))
             rows = min(rows, len(found[-1][1][0]) - 1)
-        counts = [sparse.csr_array((values, indices, indptr), shape=(len(indptr) - 1, len(vocabulary)))[:rows]
-                  for vocabulary, (indptr, indices, values) in found]
+        counts = []
+        for vocabulary, (indptr, indices, values) in found:
+            end = indptr[rows]
+            counts.append(sparse.csr_array((values[:end], indices[:end], indptr[:rows + 1]),
+                                           shape=(rows, len(vocabulary))))
         kept = choose(counts, params, None if y is None else np.asarray(y)[:rows])
-        for at, (block, (vocabulary, _), columns) in enumerate(zip(blocks, found, kept, strict=True)):
+        names = [vocabulary for vocabulary, _ in found]
+        del found
+        for at, (block, vocabulary, columns) in enumerate(zip(blocks, names, kept, strict=True)):
             terms = list(vocabulary)
             columns = np.array(sorted(columns.tolist(), key=terms.__getitem__), np.int64)
             counts[at] = counts[at][:, columns]
-            frequencies = np.bincount(counts[at].indices, minlength=len(columns))
-            block.put([terms[column] for column in columns], frequencies, rows)
+            block.put([terms[column] for column in columns], np.ones(len(columns)), rows)
+        if rows < len(texts) and not late():
+            more = _rest(texts[rows:], blocks, late, HELD - sum(matrix.nnz for matrix in counts))
+            for at in range(len(counts)):
+                counts[at], more[at] = sparse.vstack([counts[at], more[at]], format="csr"), None
+            rows = counts[0].shape[0]
+        for block, matrix in zip(blocks, counts, strict=True):
+            block.put(block.terms, np.bincount(matrix.indices, minlength=len(block)), rows)
         bag = cls(blocks)
         return bag, bag._weighed(counts)
 
@@ -157,7 +178,7 @@ class Bag:
         from scipy import sparse
 
         for block, matrix in zip(self.blocks, counts, strict=True):
-            values = matrix.data
+            values = matrix.data = matrix.data.astype(np.float64)
             for start, end in zip(matrix.indptr[:-1].tolist(), matrix.indptr[1:].tolist(), strict=True):
                 values[start:end] = block.weigh(matrix.indices[start:end], values[start:end])
         X = sparse.hstack(counts, format="csr") if len(counts) > 1 else counts[0]
@@ -199,13 +220,13 @@ class Bag:
 
 
 def _counted(texts: Iterable[str | None], block: Block, late: Callable[[], bool]) -> tuple[dict[Any, int], Rows]:
-    """({term: position}, counts of every term); ends early when `late()`, after LOOK texts at least.
+    """({term: position}, counts of every term); ends early at MOST or when `late()`, after LOOK texts at least.
 
     The pieces of a word are looked up once for all its occurrences.
     """
     vocabulary: dict[Any, int] = {}
     known: dict[str, list[int]] = {}
-    indices, values, indptr = array("i"), array("d"), array("q", [0])
+    indices, values, indptr = array("i"), array("f"), array("q", [0])
 
     def places(grams: list[str]) -> list[int]:
         return [vocabulary.setdefault(term, len(vocabulary)) for term in block.terms_of(grams)]
@@ -226,9 +247,35 @@ def _counted(texts: Iterable[str | None], block: Block, late: Callable[[], bool]
         indices.extend(counts.keys())
         values.extend(counts.values())
         indptr.append(len(indices))
-        if done % LOOK == 0 and late():
+        if done % LOOK == 0 and (len(indices) > MOST or late()):
             break
-    return vocabulary, (np.array(indptr, np.int64), np.array(indices, np.int32), np.array(values, np.float64))
+    data, places_of, ends = _arrays(indices, values, indptr)
+    return vocabulary, (ends, places_of, data)
+
+
+def _rest(texts: Iterable[str | None], blocks: Sequence[Block], late: Callable[[], bool], most: int) -> list[Any]:
+    """Counts of the blocks' own terms in further texts, one csr matrix a block; ends early at `most` or when `late()`.
+    """
+    from scipy import sparse
+
+    parts = [(array("i"), array("f"), array("q", [0])) for _ in blocks]
+    for done, text in enumerate(texts, 1):
+        plain = normalise(text)
+        for block, (indices, values, indptr) in zip(blocks, parts, strict=True):
+            positions, counts = block.counts(plain)
+            indices.extend(positions)
+            values.extend(counts)
+            indptr.append(len(indices))
+        if done % LOOK == 0 and (sum(len(indices) for indices, _, _ in parts) > most or late()):
+            break
+    return [sparse.csr_array(_arrays(*part), shape=(len(part[2]) - 1, len(block)))
+            for block, part in zip(blocks, parts, strict=True)]
+
+
+def _arrays(indices: array[int], values: array[float], indptr: array[int]) -> tuple[Any, Any, Any]:
+    """(values float32, indices int32, indptr int64), not copied: they may be most of the memory in use."""
+    return (np.frombuffer(values, np.float32) if values else np.empty(0, np.float32),
+            np.frombuffer(indices, np.int32) if indices else np.empty(0, np.int32), np.frombuffer(indptr, np.int64))
 
 
 class Ids:

@@ -1,0 +1,244 @@
+"""The network that is delivered against the same network in torch's eager mode: one input at a time, and what it loses.
+
+    python benchmarks/delivered_latency.py prepare [network ...] [--weights FOLDER] [--work FOLDER]
+    python benchmarks/delivered_latency.py time [network ...] [--work FOLDER]       on a machine that does nothing else
+
+`prepare` makes each network once, packages it, lets `rightfit compress` choose among all its steps by labelled rows,
+and measures the loss of accuracy on rows that nothing else has seen. `time` loads the eager network and the delivered
+core, asks them in turns, and takes the medians; eager is given the better of one thread and torch's own number.
+
+Pictures are 224 x 224. Where no ImageNet weights are given, the body of a network is random, its batch norms know the
+pictures' statistics, and a linear head is fitted on its features: what a network costs does not depend on its weights,
+but what it loses does, so such rows say so. Writes benchmarks/results/delivered_latency.csv.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import common
+import numpy as np
+
+GOAL, LOSS = 4.0, 0.003
+SIDE, LEARN, CHOOSE, JUDGE = 224, 800, 400, 1000
+WARM, CALLS, TURNS = 20, 25, 8
+COUNTED = ("mobilenetv3_large_100", "efficientnet_b0", "resnet18", "minilm")  # in the geometric mean
+PEERS = {"mobilenetv3_large_100": "11.3 to 1.83 ms", "efficientnet_b0": "10.7 to 3.9 ms", "resnet18": "17.0 to 2.8 ms",
+         "minilm": "8.1 to 1.6 ms"}  # eager to ONNX Runtime, its best precision, by hand, on two cores like these
+
+
+
+
+def body_of(network: str, path: str) -> tuple[Any, Any]:
+    """A timm network without its classifier, and as a module from pixels to features."""
+    from rightfit.models.image import _timm
+    from rightfit.models.image._graph import IMAGENET, pictured
+
+    bare = _timm.loaded(network, path, 1, SIDE) if path else _timm.create(network, 1)
+    bare.reset_classifier(0)
+    return bare, pictured(bare, [bare], SIDE, *(_timm.normalisation(network, path) if path else IMAGENET))
+
+
+def picture(network: str, place: Path, weights: tuple[str, ...]) -> dict[str, Any]:
+    """A network of timm on flowers: fitted head, package, compressed package; what `time` needs is kept in `place`."""
+    import torch
+    from safetensors.torch import save_file
+
+    from rightfit import cache
+    from rightfit.choose import ask
+    from rightfit.errors import Unavailable
+    from rightfit.models.image import _timm
+    from rightfit.models.image._features import FeatureModel
+    from rightfit.records import Need
+
+    asked = ask(str(common.data_folder() / "images" / "flowers5_128px.zip"), Need(metric="accuracy"))
+    order = np.random.default_rng(0).permutation(len(asked.data))
+    learn, choose, judge = (asked.data.take(np.sort(order[a:b])) for a, b in
+                            ((0, LEARN), (LEARN, LEARN + CHOOSE), (LEARN + CHOOSE, LEARN + CHOOSE + JUDGE)))
+    torch.manual_seed(0)
+    try:
+        found = _timm.prepare({"network": network, "pretrained": True}, asked.task, Need(weights=weights))
+        path = str(found["weights"])
+    except Unavailable:
+        path = ""
+    bare, body = body_of(network, path)
+
+    class Headed(FeatureModel):
+        """The body as encoder, so that the head is fitted as every frozen model's is."""
+
+        def _size(self, natural: int) -> int:
+            return SIDE
+
+        def _name(self) -> str:
+            return network
+
+        def _encoder(self) -> Any:
+            return body
+
+    with cache.at(place / "cache"):
+        if not path:
+            settle(bare, body, asked.data)
+        model = Headed(asked.task, {"head": "linear", "l2": "auto"})
+        model.fit(learn, seed=0, deadline=float("inf"))
+        found = packaged(model, asked, place, choose, judge)
+    save_file({name: value.contiguous().clone() for name, value in model.net.state_dict().items()},
+              place / "net.safetensors")
+    np.save(place / "example.npy", np.random.default_rng(1).integers(0, 256, (1, SIDE, SIDE, 3), dtype=np.uint8))
+    head = model.net[1]
+    return {**found, "path": path, "wide": head.in_features, "outputs": head.out_features,
+            "weights": "ImageNet" if path else "random body, fitted head"}
+
+
+def of_picture(place: Path, made: dict[str, Any]) -> Any:
+    """The kept network, in torch."""
+    import torch
+    from safetensors.torch import load_file
+
+    net = torch.nn.Sequential(body_of(made["network"], made["path"])[1],
+                              torch.nn.Linear(made["wide"], made["outputs"]))
+    net.load_state_dict(load_file(place / "net.safetensors"))
+    return net.eval()
+
+
+def settle(bare: Any, body: Any, data: Any) -> None:
+    """Batch norms of a random network take the statistics of some pictures, without which its signal dies away."""
+    import torch
+
+    from rightfit.data._media import decode
+
+    refs = list(data.X.iloc[:64][data.X.columns[0]])
+    for module in bare.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.momentum = None  # a plain mean over batches
+    pixels = torch.from_numpy(decode.pixels(refs, SIDE).take(np.arange(len(refs))))
+    body.train()
+    with torch.no_grad():
+        for at in range(0, len(refs), 16):
+            body(pixels[at:at + 16])
+    body.eval()
+
+
+def packaged(model: Any, asked: Any, place: Path, choose: Any, judge: Any) -> dict[str, Any]:
+    """The package of a fitted model, what `rightfit compress` makes of it, and what that loses on unseen rows."""
+    import pandas as pd
+
+    from rightfit.delivery import compress
+    from rightfit.metrics import compare
+    from rightfit.package import load, write
+    from rightfit.records import Candidate, Rule
+
+    write.write(model, place / "plain", task=asked.task, schema=asked.data.schema, rule=Rule(),
+                candidate=Candidate(family="frozen" if asked.task.modality == "image" else "frozen_encoder", params={}),
+                sample=pd.DataFrame(list(asked.sample)))
+    labelled = choose.X.assign(**{asked.task.target[0]: [asked.task.classes[code] for code in choose.y]})
+    done = compress.compress(place / "plain", place / "small", data=labelled, max_loss=LOSS)
+    print(compress.table(done), flush=True)
+    before, after = load(place / "plain").raw(judge.X), load(place / "small").raw(judge.X)
+    pair = compare.paired_rows(judge.y, before, after, "accuracy", asked.task,
+                               codes=(before.argmax(axis=1), after.argmax(axis=1)), seed=0)
+    sizes = {a.name: a.measured.get("size_mib") for a in done.attempts}
+    return {"steps": done.chosen, "accuracy": float(np.mean(before.argmax(axis=1) == judge.y)),
+            "loss": pair.difference, "loss_low": pair.low, "loss_high": pair.high, "judged": len(judge.y),
+            "size_mib": sizes[done.attempts[0].name], "small_mib": sizes[done.chosen]}
+
+
+PICTURES = ("mobilenetv3_large_100", "efficientnet_b0", "resnet18", "mobilenetv2_100")
+MAKERS: dict[str, Callable[[str, Path, tuple[str, ...]], dict[str, Any]]] = dict.fromkeys(PICTURES, picture)
+NETS: dict[str, Callable[[Path, dict[str, Any]], Any]] = dict.fromkeys(PICTURES, of_picture)
+
+
+def eager(place: Path, made: dict[str, Any]) -> Callable[[], Any]:
+    """One answer of the kept torch network to the kept input."""
+    import torch
+
+    net, example = NETS[made["network"]](place, made), torch.from_numpy(np.load(place / "example.npy"))
+
+    def once() -> Any:
+        with torch.inference_mode():
+            return net(example)
+
+    return once
+
+
+def delivered(place: Path) -> Callable[[], Any]:
+    """One answer of the delivered core to the same input, as the package's runtime asks it."""
+    from rightfit.package.cores import onnx
+
+    core, example = onnx.load(place / "small" / "model.onnx"), np.load(place / "example.npy")
+    return lambda: core(example)
+
+
+def timed(place: Path, made: dict[str, Any]) -> dict[str, Any]:
+    """Medians in ms of both, asked in turns, and of the package from a picture file's bytes to its label."""
+    import torch
+
+    import rightfit
+
+    ways: dict[str, list[float]] = {"eager, 1 thread": [], "eager, all threads": [], "delivered": [], "package": []}
+    slow, fast = eager(place, made), delivered(place)
+    package = rightfit.load(place / "small")
+    record, many = package.sample[0], torch.get_num_threads()
+    for turn in range(TURNS + 1):
+        for name in ways:
+            torch.set_num_threads(1 if name == "eager, 1 thread" else many)
+            ask = fast if name == "delivered" else (lambda: package.predict_one(record)) if name == "package" else slow
+            some = [clocked(ask) for _ in range(CALLS if turn else WARM)]
+            ways[name] += some if turn else []
+    torch.set_num_threads(many)
+    medians = {name: statistics.median(values) for name, values in ways.items()}
+    best = min(medians["eager, 1 thread"], medians["eager, all threads"])
+    return {"eager_1_ms": medians["eager, 1 thread"], "eager_all_ms": medians["eager, all threads"], "threads": many,
+            "delivered_ms": medians["delivered"], "package_ms": medians["package"],
+            "times_faster": best / medians["delivered"]}
+
+
+def clocked(ask: Callable[[], Any]) -> float:
+    """Milliseconds of one call."""
+    begun = time.perf_counter()
+    ask()
+    return 1000 * (time.perf_counter() - begun)
+
+
+def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """The geometric mean over the counted networks that were timed, and the worst loss."""
+    some = [row for row in rows if row["network"] in COUNTED]
+    return {"network": f"geometric mean of {len(some)}", "goal": GOAL, "peers": "",
+            "times_faster": statistics.geometric_mean([float(row["times_faster"]) for row in some]),
+            "loss": max(float(row["loss"]) for row in some)}
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Prepare or time; each network is kept as soon as it is done."""
+    words = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    words.add_argument("part", choices=("prepare", "time"))
+    words.add_argument("networks", nargs="*", metavar="network", help=", ".join(MAKERS))
+    words.add_argument("--weights", action="append", default=[], help="a folder of pretrained weights")
+    words.add_argument("--work", type=Path, default=Path("latency-work"))
+    words.add_argument("--out", type=Path, default=common.RESULTS)
+    given = words.parse_args(arguments)
+    for name in given.networks or MAKERS:
+        place = given.work / name
+        if given.part == "prepare" and not (place / "made.json").exists():
+            place.mkdir(parents=True, exist_ok=True)
+            found = {"network": name, **MAKERS[name](name, place, tuple(given.weights)), "peers": PEERS.get(name, "")}
+            (place / "made.json").write_text(json.dumps(found), encoding="utf-8")
+            common.show(found)
+        elif given.part == "time":
+            made = json.loads((place / "made.json").read_text(encoding="utf-8"))
+            row = {k: v for k, v in made.items() if k not in ("path", "wide", "outputs")} | timed(place, made)
+            kept = [r for r in common.read_csv("delivered_latency", given.out)
+                    if r["network"] != name and not r["network"].startswith("geometric mean")]
+            common.show(row)
+            every = [*kept, row]
+            counted = any(r["network"] in COUNTED for r in every)
+            common.write_csv("delivered_latency", [*every, *([summary(every)] if counted else [])], given.out)
+
+
+if __name__ == "__main__":
+    main()

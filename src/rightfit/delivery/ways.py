@@ -1,0 +1,134 @@
+"""Ways of retraining, the cheapest first: another rule, the same candidate on newer rows, a choice made anew."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rightfit import registry
+from rightfit.errors import UsageError
+from rightfit.package import LoadedModel, write
+from rightfit.records import Candidate, Dataset, Need, Rule, Step, frozen, revive
+
+FIT_S = 600.0
+WINDOWS = {"all rows": 1.0, "the newest third": 1 / 3}
+Make = Callable[[Dataset, Path], None]
+
+
+@frozen
+class Way:
+    """One way of retraining as it was tried: utility gained over the champion in standard errors `t`, CPU seconds."""
+
+    name: str
+    difference: float
+    t: float
+    seconds: float
+    error: str = ""
+
+
+def ways(model: LoadedModel) -> dict[str, Make]:
+    """Ways of retraining, the cheapest first: each writes a package made from labelled rows."""
+    found: dict[str, Make] = {"recalibrate": lambda rows, part: recalibrate(model, rows, part)} \
+        if model.task.classifies else {}
+
+    def of(share: float) -> Make:
+        return lambda rows, part: refit(model, rows.take(np.arange(int(len(rows) * (1 - share)), len(rows))), part)
+
+    return found | {f"refit on {name}": of(share) for name, share in WINDOWS.items()}
+
+
+def recalibrate(model: LoadedModel, rows: Dataset, part: Path) -> None:
+    """The same model with another threshold and calibration."""
+    from rightfit.metrics import conformal, rules
+
+    raw = model.raw_of_coerced(rows.X)
+    rule = rules.tune(rows.y, raw, model.task.metric, model.task)
+    rule = conformal.bounded(rule, rows.y, rules.apply(raw, model.task, rule)[0], model.task)
+    write.install(model.path, part)
+    write.restamp(part, rule=rule)
+
+
+def refit(model: LoadedModel, rows: Dataset, part: Path) -> None:
+    """The same candidate on other rows; its rule is tuned on their newest fifth by a model of the rest."""
+    from rightfit.metrics import conformal, rules
+    from rightfit.tuning import trial
+
+    said = model.info["candidate"]
+    candidate = Candidate(family=said["family"], params=said["params"],
+                          steps=tuple(revive(Step, step) for step in said.get("steps", ())))
+    deadline, rule = time.monotonic() + FIT_S, Rule()
+    if model.task.classifies or model.task.coverage is not None:
+        cut = int(0.8 * len(rows))
+        first = trial.fit(candidate, rows.take(np.arange(cut)), model.task, seed=0, deadline=deadline)
+        newest = rows.take(np.arange(cut, len(rows)))
+        raw = first.predict(newest.X)
+        rule = rules.tune(newest.y, raw, model.task.metric, model.task)
+        rule = conformal.bounded(rule, newest.y, rules.apply(raw, model.task, rule)[0], model.task)
+    fitted = trial.fit(candidate, rows, model.task, seed=0, deadline=deadline)
+    write.write(fitted, part, task=model.task, schema=model.schema, rule=rule, candidate=candidate,
+                sample=list(model.sample))
+
+
+def rows_again(rows: Dataset, model: LoadedModel) -> Any:
+    """Coerced rows as a frame that can be chosen on: features, target, and the columns of group and time."""
+    import pandas as pd
+
+    task, frame = model.task, rows.X.copy()
+    y = np.asarray(rows.y)
+    if task.one_label:
+        frame[task.target[0]] = np.array(task.classes, object)[y]
+    elif task.problem == "ranking":
+        frame[task.target[0]] = y[:, 0]
+    elif y.ndim == 1:
+        frame[task.target[0]] = y
+    else:
+        frame = pd.concat([frame, pd.DataFrame(y, columns=list(_targets(model)), index=frame.index)], axis=1)
+    for name, values in ((task.group, rows.groups), (task.time, rows.time), (task.protected, rows.protected)):
+        if name is not None and values is not None:
+            frame[name] = values
+    return frame
+
+
+def _targets(model: LoadedModel) -> tuple[str, ...]:
+    several = len(model.task.target) > 1
+    if model.task.problem == "multilabel" and not several:
+        raise UsageError("a new choice needs its labels in columns of their own; got one column of labels, choose by "
+                         "hand.")
+    return model.task.classes if model.task.problem == "multilabel" else model.task.target
+
+
+def need_again(model: LoadedModel) -> Need:
+    """What was asked when the champion was chosen, as its package tells it: the task and every limit."""
+    from rightfit.metrics import base
+
+    task, asked = model.task, dict[str, Any]()
+    floors: dict[str, dict[str, float]] = {"at_least": {}, "at_most": {}}
+    plain = {"latency_p95_ms": ("max_latency", "{:.12g}ms"), "memory_mib": ("max_memory", "{:.12g}MiB"),
+             "size_mib": ("max_size", "{:.12g}MiB"), "throughput_per_s": ("throughput", "{:.12g}/s")}
+    for limit in task.limits:
+        if limit.name in plain:
+            name, form = plain[limit.name]
+            asked[name] = form.format(limit.limit)
+        elif base.is_metric(limit.name):
+            floors[limit.sense][limit.name] = limit.limit
+        elif limit.name.endswith("_gap"):
+            asked.setdefault("max_gap", {})[limit.name.removesuffix("_gap")] = limit.limit
+        else:
+            asked["max_cost"] = f"{limit.limit:.12g}{limit.name.split('_')[1].upper()}/month"
+    if task.serving is not None:
+        served = task.serving
+        asked |= {"traffic": f"{served.traffic_per_s:.12g}/s", "provider": served.provider, "region": served.region,
+                  "peak": None if served.peak_per_s is None else f"{served.peak_per_s:.12g}/s"}
+    added = registry.plugins("rightfit.data.column_kinds")
+    kinds = {c.name: c.kind for c in model.schema.features if c.kind not in added}
+    target = task.target[0] if len(task.target) == 1 else task.target
+    return Need(target=target, metric=task.metric, modality=task.modality, problem=task.problem, kinds=kinds,
+                keep=tuple(c.name for c in model.schema.features), group=task.group, time=task.time,
+                protected=task.protected, positive=task.classes[-1] if task.problem == "binary" else None,
+                at_least=floors["at_least"], at_most=floors["at_most"], quantiles=task.quantiles,
+                monotone=task.monotone, order=task.classes if task.problem == "ordinal" else (),
+                coverage=task.coverage, **asked)
