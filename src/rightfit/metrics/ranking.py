@@ -69,9 +69,11 @@ def _precision(y: Array, score: Array) -> tuple[Array, Array]:
 
 
 def _reciprocal(y: Array, score: Array) -> tuple[Array, Array]:
-    """Where a tie holds the first relevant row, the middle of the tie is its place."""
+    """Of m tied rows, r of them relevant, the first relevant one is expected (m + 1) / (r + 1) places into the tie."""
     lists = _lists(y, score)
-    place = np.where(lists.gain > 0, _averaged(lists.place.astype(float), lists.run) + 1, np.inf)
+    size, relevant = np.bincount(lists.run), np.bincount(lists.run, lists.gain > 0)
+    start = np.minimum.reduceat(lists.place, np.flatnonzero(np.append(True, np.diff(lists.run) > 0)))
+    place = np.where(lists.gain > 0, (start + (size + 1) / (relevant + 1))[lists.run], np.inf)
     best = np.minimum.reduceat(place, lists.starts)
     return np.where(np.isfinite(best), 1 / best, np.nan), lists.first
 
