@@ -96,7 +96,7 @@ def test_only_the_best_trees_are_written():
 
 
 @pytest.mark.parametrize("settings", [
-    {"objective": "poisson"}, {"reg_sqrt": True}, {"objective": "binary", "sigmoid": 2.0}, {"zero_as_missing": True},
+    {"objective": "huber"}, {"reg_sqrt": True}, {"objective": "binary", "sigmoid": 2.0}, {"zero_as_missing": True},
     {"boosting": "rf", "bagging_freq": 1, "bagging_fraction": 0.5}, {"linear_tree": True},
     {"categorical": (1,), "min_data_per_group": 10}])
 def test_what_cannot_be_written_exactly_is_refused(settings):

@@ -123,9 +123,9 @@ def test_a_limit_nothing_meets_is_infeasible_and_the_baseline_is_no_way_out(race
 def test_only_a_run_with_less_budget_is_taken_up_again(raced):
     question, racing, bench = raced
     store = racing.board.store
-    assert verdict.stored(store, 60.0) is None
+    assert verdict.stored(store, 600.0) is None
     decision = verdict.verdict(question, racing, deliver.deliver(bench), bench, interrupted=False)
     verdict.keep(store, decision)
-    kept = verdict.stored(store, 60.0)
+    kept = verdict.stored(store, 600.0)
     assert kept is not None and kept.chosen == decision.chosen and kept.task == decision.task
-    assert verdict.stored(store, 61.0) is None
+    assert verdict.stored(store, 601.0) is None

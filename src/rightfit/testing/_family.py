@@ -215,10 +215,11 @@ def _takes_weights(case: Case) -> None:
     n = case.size.rows if case.size.whole else case.size.rows // 2
     data, task = case.rows(n)
     new, _ = case.rows(seed=1)
-    twice = data.take(np.concatenate([np.arange(n), np.arange(n)]))
-    y = np.concatenate([data.y, data.y[np.random.default_rng(5).permutation(n)]])
-    light = np.repeat([1.0, 0.01], n)
-    plain, told = (loss(np.asarray(case.fit(replace(twice, y=y, weight=weight), task).predict(new.X)), new.y, task)
+    random = np.random.default_rng(5)
+    thrice = data.take(np.tile(np.arange(n), 3))  # once with their labels, twice with those of others
+    y = np.concatenate([data.y, data.y[random.permutation(n)], data.y[random.permutation(n)]])
+    light = np.repeat([1.0, 0.01, 0.01], n)
+    plain, told = (loss(np.asarray(case.fit(replace(thrice, y=y, weight=weight), task).predict(new.X)), new.y, task)
                    for weight in (None, light))
     assert told < plain, \
         f"rows of little weight must count little; got loss={told:.3g} with weights, {plain:.3g} without."
