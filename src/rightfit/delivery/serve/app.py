@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 Handler = Callable[["Request"], Awaitable["Response"]]
 MAX_REASONS = 50
 LEAVE_S = 0.5
+LAST_S = 0.2  # for callers who were let in just before the listeners were closed
 CHALLENGERS = "challenger"  # the folder, inside the log's, of what challengers would have said
 _log = logging.getLogger("uvicorn.error")
 
@@ -158,7 +159,8 @@ def entries(request_id: str, moment: float, version: str, records: Sequence[Mapp
 
 
 def leave_gently(server: Server) -> None:
-    """On SIGTERM go on for LEAVE_S, not ready and closing each connection with its answer, then do what was due.
+    """On SIGTERM go on for LEAVE_S, not ready and closing each connection with its answer; let nobody in any more, and
+    LAST_S later do what was due.
 
     Connections that are closed under a caller who is sending are requests that are lost. A second signal hurries.
     """
@@ -168,12 +170,18 @@ def leave_gently(server: Server) -> None:
     if not callable(then):
         return
 
+    def close(number: int, frame: Any) -> None:
+        # uvicorn closes listeners and connections in one step: who was let in just before would get no answer.
+        for listener in getattr(getattr(then, "__self__", None), "servers", ()):
+            listener.close()
+        loop.call_later(LAST_S, then, number, frame)
+
     def leave(number: int, frame: Any) -> None:
         if server.leaving:
             then(number, frame)
             return
         server.leaving, server.ready = True, False
-        loop.call_soon_threadsafe(loop.call_later, LEAVE_S, then, number, frame)
+        loop.call_soon_threadsafe(loop.call_later, LEAVE_S, close, number, frame)
 
     signal.signal(signal.SIGTERM, leave)
 
