@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-    from rightfit.delivery.serve.app import Server
     from rightfit.delivery.serve.served import Scored, Served
+    from rightfit.delivery.serve.server import Server
 
 Handler = Callable[["Request"], Awaitable["Response"]]
 DATATYPES = {"numeric": "FP64", "boolean": "BOOL"}
