@@ -179,7 +179,7 @@ def workers(pid: int) -> list[int]:
     import psutil
 
     return sorted(one.pid for one in psutil.Process(pid).children()
-                  if "resource_tracker" not in " ".join(one.cmdline()))
+                  if one.status() != psutil.STATUS_ZOMBIE and "resource_tracker" not in " ".join(one.cmdline()))
 
 
 def drain(home: Path) -> Iterator[Row]:
