@@ -261,7 +261,8 @@ def peers(home: Path, python: str) -> Iterator[Row]:
         port = free_port()
         process = subprocess.Popen([python, *command, str(port)], cwd=service, stdout=subprocess.DEVNULL,
                                    stderr=subprocess.DEVNULL, start_new_session=True,
-                                   env={**os.environ, "BENTOML_DO_NOT_TRACK": "1"})
+                                   env={**os.environ, "BENTOML_DO_NOT_TRACK": "1",
+                                        "PATH": f"{Path(python).parent}:{os.environ['PATH']}"})
         try:
             took = ready(port, path[0], 120, process)
             found = capacity(port, sent, path=path[1])
