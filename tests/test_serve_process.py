@@ -11,6 +11,7 @@ import threading
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from rightfit.delivery import log
@@ -164,3 +165,11 @@ def test_a_port_that_is_taken_is_one_sentence(serve, package, capsys, monkeypatc
     with pytest.raises(SystemExit) as stop:
         cli.main()
     assert stop.value.code == 2 and "choose another port" in capsys.readouterr().err
+
+
+def test_workers_leave_when_their_parent_is_killed(serve):
+    process, _ = serve("--workers", "2")
+    found = psutil.Process(process.pid).children(recursive=True)
+    process.kill()
+    process.wait(10)
+    assert len(found) >= 2 and psutil.wait_procs(found, timeout=20)[1] == []

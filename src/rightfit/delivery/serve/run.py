@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
 import os
 import shutil
+import signal
 import tempfile
+import threading
 from collections.abc import Iterator
+from multiprocessing import connection
 from typing import Any
 
 from rightfit.delivery.serve.metrics import SHARED
@@ -21,7 +25,16 @@ def application() -> Any:
     """The application of a worker, from the settings that its parent left in the environment."""
     from rightfit.delivery.serve.app import create
 
+    threading.Thread(target=_follow_parent, daemon=True).start()
     return create(from_json(os.environ[VARIABLE]))
+
+
+def _follow_parent() -> None:
+    """A worker whose parent was killed leaves too, else it would hold the port with nobody to stop it."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        connection.wait([parent.sentinel])
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 @contextlib.contextmanager
