@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,8 +23,8 @@ def _scales(line: roofline.Roofline) -> dict[str, float]:
     found: dict[str, float] = {}
     for name, (kinds, shape, _) in blocks.NETWORKS.items():
         content = blocks.content(name)
-        run, feed = roofline.session(content).run, {"X": np.random.default_rng(0).random(shape, np.float32)}
-        whole = micro.best(lambda run=run, feed=feed: run(None, feed), roofline.WHOLE_S, share=0.5)  # type: ignore[misc]
+        feed = {"X": np.random.default_rng(0).random(shape, np.float32)}
+        whole = micro.best(partial(roofline.session(content).run, None, feed), roofline.WHOLE_S, share=0.5)
         expected, _ = forecast.seconds(forecast.layers(content)[0], line)
         found |= dict.fromkeys(kinds, min(max(whole / expected, 0.5), 2.0))
     return found

@@ -5,14 +5,10 @@ A rate depends on the shape, so each kind of operator is measured on a few typic
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import hashlib
 import itertools
 import json
 import math
-import os
-import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,7 +17,7 @@ import numpy as np
 
 from rightfit.errors import UsageError
 from rightfit.records import frozen
-from rightfit.resources import measure, micro
+from rightfit.resources import home, measure, micro
 
 FORMAT = 3
 LINKS = 4  # of a chain, so that its ends, where layouts change, weigh little
@@ -249,9 +245,7 @@ def _file() -> Path:
     from rightfit import resources
 
     box, versions = resources.machine(), resources.versions()
-    key = json.dumps([FORMAT, box["cpu"], box["flags"], box["architecture"], versions.get("onnxruntime")])
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return home / "rightfit" / f"roofline-{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
+    return home.place("roofline", [FORMAT, box["cpu"], box["flags"], box["architecture"], versions.get("onnxruntime")])
 
 
 def here(fresh: bool = False) -> Roofline:
@@ -271,17 +265,5 @@ def here(fresh: bool = False) -> Roofline:
         except (IndexError, ValueError):
             raise UsageError(f"a forecast needs onnx and onnxruntime to run here; got exit={done.returncode} and "
                              f"{done.stderr.strip()[-200:]!r}, install them.") from None
-        _keep(path, found)
+        home.keep(path, found)
     return read(found)
-
-
-def _keep(path: Path, found: Mapping[str, Any]) -> None:
-    """A home that cannot be written costs the next forecast a calibration, and nothing else."""
-    part = path.with_name(f".{path.name}.part-{secrets.token_hex(4)}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(json.dumps(found), encoding="utf-8")
-        os.replace(part, path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)

@@ -7,17 +7,14 @@ effects model of logarithms; Gelman and Hill 2007, chapter 12). A forecast decid
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import hashlib
 import json
 import math
-import os
-import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from rightfit.records import Candidate, Family, Trial
+from rightfit.resources import home
 from rightfit.resources.forecast import Forecast
 from rightfit.tuning.state import SCREEN, Race, Seen, Unit
 
@@ -88,9 +85,7 @@ def _file() -> Path:
     from rightfit import resources
 
     box = resources.machine()
-    key = json.dumps([box["cpu"], box["flags"], box["architecture"], box["cores"]])
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return home / "rightfit" / f"fits-{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
+    return home.place("fits", [box["cpu"], box["flags"], box["architecture"], box["cores"]])
 
 
 def recall() -> dict[str, tuple[Seen, ...]]:
@@ -118,14 +113,7 @@ def remember(race: Race) -> None:
         for family, some in now.items():
             rows = math.exp(sum(math.log(one.rows) for one in some) / len(some))
             kept[family] = [*kept.get(family, []), [_mean(some), rows]][-EARLIER:]
-    part = path.with_name(f".{path.name}.part-{secrets.token_hex(4)}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(json.dumps(found), encoding="utf-8")
-        os.replace(part, path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
+    home.keep(path, found)
 
 
 def combined(known: Sequence[Seen], family: str, candidate: str, rows: float, name: str) -> tuple[float, float]:
