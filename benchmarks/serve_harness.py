@@ -101,8 +101,12 @@ class Running:
         command = [*(program or (sys.executable, "-m", "rightfit")), "serve", str(source), "--port", str(self.port)]
         self.process = subprocess.Popen([*command, *options], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         self.ready_s = ready(self.port, "/v2/health/ready", 30, self.process)
-        self._said = threading.Thread(target=self.process.stderr.read, daemon=True)  # type: ignore[union-attr]
-        self._said.start()
+        self.started = 0  # processes that have said that they serve
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def _listen(self) -> None:
+        for line in self.process.stderr:  # type: ignore[union-attr]
+            self.started += b"Application startup complete" in line
 
     def mib(self) -> float:
         """Resident memory of the server now, its workers with it."""

@@ -5,7 +5,7 @@
 Open loop: request i is due at start + i / rate, whatever happened to the ones before, and its latency counts from then
 (so a server that stalls cannot hide it: "coordinated omission"). Closed loop (rate 0): each of `connections` sends its
 next request when it has its answer. A plan holds host, port, rate, seconds, connections, path, headers and bodies;
-`again`: how often a request whose connection broke is sent once more; `trace` keeps every request's line.
+`again`: how often a request whose connection broke is sent once more, over a new connection; `trace` keeps every request's line.
 """
 
 from __future__ import annotations
@@ -68,6 +68,7 @@ class Load:
                          for body in plan["bodies"]]
         self.free: deque[Wire] = deque()
         self.waiting: deque[tuple[int, float, int]] = deque()
+        self.again: deque[tuple[int, float, int]] = deque()  # to be sent once more, on a connection of their own
         self.open = self.opening = self.sent = self.finished = self.broken = self.refused = 0
         self.over = False
         self.lines: list[tuple[float, float, int]] = []  # due, latency, status
@@ -86,7 +87,10 @@ class Load:
             self.open -= 1
             self.refused += 1
         else:
-            self.free.append(wire)
+            if self.again:
+                wire.send(job := self.again.popleft(), self.contents[job[0] % len(self.contents)])
+            else:
+                self.free.append(wire)
         self.opening -= 1
         self.push()
 
@@ -98,7 +102,7 @@ class Load:
                 self.open -= 1
                 continue
             wire.send(job := self.waiting.popleft(), self.contents[job[0] % len(self.contents)])
-        while len(self.waiting) > self.opening and self.open < self.plan["connections"] and not self.over:
+        while len(self.waiting) + len(self.again) > self.opening and self.open < self.plan["connections"] and not self.over:
             self.open += 1
             self.opening += 1
             self.tasks.add(task := asyncio.get_running_loop().create_task(self.connect()))
@@ -111,7 +115,7 @@ class Load:
         if status == 0:
             self.broken += 1
             if tries < self.plan.get("again", 0):
-                self.waiting.append((number, due, tries + 1))
+                self.again.append((number, due, tries + 1))  # idle connections may be as dead as this one
                 self.open -= 1
                 self.push()
                 return

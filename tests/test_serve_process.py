@@ -173,3 +173,47 @@ def test_workers_leave_when_their_parent_is_killed(serve):
     process.kill()
     process.wait(10)
     assert len(found) >= 2 and psutil.wait_procs(found, timeout=20)[1] == []
+
+
+def test_a_worker_that_dies_while_it_is_asked_whether_it_lives_is_replaced(package, monkeypatch):
+    import uvicorn
+    from uvicorn.supervisors.multiprocess import Process
+
+    from rightfit.delivery.serve.settings import Settings
+    from rightfit.delivery.serve.workers import supervisor
+
+    monkeypatch.setattr(signal, "signal", lambda *given: None)  # the tests keep their own handlers
+    monkeypatch.setenv("RIGHTFIT_SERVE", "")
+    config = uvicorn.Config("nobody:answers", workers=1, timeout_worker_healthcheck=100_000)
+    made = supervisor(config, Settings(source=str(package)), None)
+    made.sockets = []
+    worker, asked = Process(config, []), threading.Event()
+    worker.start()
+    os.kill(worker.pid, signal.SIGSTOP)
+    made.processes = [worker]
+    known = worker.ping
+    monkeypatch.setattr(worker, "ping", lambda timeout: (asked.set(), known(timeout))[1])
+    looking = threading.Thread(target=made.keep_subprocess_alive, daemon=True)
+    looking.start()
+    assert asked.wait(60)
+    os.kill(worker.pid, signal.SIGKILL)
+    looking.join(60)
+    other = made.processes[0]
+    if other is not worker:
+        other.kill()
+        other.join()
+    assert not looking.is_alive() and other is not worker
+
+
+def test_a_death_ends_the_supervisors_pause_but_never_twice_in_a_row():
+    from rightfit.delivery.serve.workers import Stop
+
+    reading, writing = os.pipe()
+    stop = Stop(lambda: [reading])
+    assert stop.wait(0.001) is False
+    os.close(writing)  # as a sentinel when its process ends
+    assert stop.wait(100_000) is False  # at once
+    assert stop.wait(0.001) is False and stop._ended is False
+    stop.set()
+    assert stop.wait(100_000) is True
+    os.close(reading)
