@@ -112,11 +112,14 @@ class Running:
         """Resident memory of the server now, its workers with it."""
         return sum(resident(pid) for pid in [self.process.pid, *children(self.process.pid)])
 
+    def metrics(self) -> list[str]:
+        """The lines of /metrics."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=5) as answer:
+            return list(answer.read().decode().splitlines())
+
     def figure(self, name: str) -> float:
         """One line of /metrics, 0 when it is not there."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=5) as answer:
-            lines = answer.read().decode().splitlines()
-        return sum(float(line.rpartition(" ")[2]) for line in lines if line.rpartition(" ")[0] == name)
+        return sum(float(line.rpartition(" ")[2]) for line in self.metrics() if line.rpartition(" ")[0] == name)
 
     def stop(self) -> None:
         """SIGTERM, and wait."""

@@ -135,7 +135,7 @@ def test_slow_models_are_scored_beside_the_loop_and_late_ones_are_given_up():
     import threading
 
     hold = threading.Event()
-    model = Fake(row_s=1.0, hold=hold)
+    model = Fake(row_s=0.003, hold=hold)
     made = engine(model, deadline=0.05)
 
     async def go():

@@ -121,6 +121,7 @@ def create(settings: Settings) -> Any:
     known = routes(server) | protocol.routes(server, reply)
     for path, (method, handler) in known.items():
         app.add_route(path, guarded(server, handler), methods=[method], include_in_schema=False)
+    server.metrics.routes = frozenset(path for path in known if "{" not in path)
 
     async def lost(request: Request, error: Exception) -> Response:
         status = error.status_code if isinstance(error, HTTPException) else 500
@@ -130,7 +131,6 @@ def create(settings: Settings) -> Any:
 
     app.add_exception_handler(HTTPException, lost)
     app.add_exception_handler(Exception, lost)
-    app.add_middleware(Gate, secret=token(settings), max_body=settings.max_body, traffic=server,
-                       routes=frozenset(path for path in known if "{" not in path))
+    app.add_middleware(Gate, secret=token(settings), max_body=settings.max_body, traffic=server)
     app.state.server = server
     return app

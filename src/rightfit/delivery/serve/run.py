@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from typing import Any
 
+from rightfit.delivery.serve import shed
 from rightfit.delivery.serve.metrics import SHARED
 from rightfit.delivery.serve.settings import Settings, check, locate
 from rightfit.delivery.serve.workers import supervisor
@@ -51,7 +52,7 @@ def run(settings: Settings) -> None:
     check(settings)
     locate(settings.source)
     common: dict[str, Any] = {
-        "host": settings.host, "port": settings.port, "access_log": False, "log_level": "info",
+        "host": settings.host, "port": settings.port, "access_log": False, "http": shed.protocol(), "log_level": "info",
         "timeout_graceful_shutdown": max(1, round(settings.drain)), "backlog": 2048, "server_header": False,
         "date_header": False}
     with _shared(settings.workers > 1):

@@ -49,11 +49,24 @@ class Server:
         self.shadow: Shadow | None = None
         self._second: Log | None = None
         self.ready = self.leaving = False
+        self._entering = 0
 
-    @property
-    def full(self) -> bool:
-        """Whether one more request would find no place in the queue."""
-        return self.engine.depth >= self.settings.queue
+    def crowded(self) -> int:
+        """Seconds after which one more request would find a place, 0 when there is one, or nobody is sent away."""
+        return 0 if self.leaving else self.engine.after(self._entering)
+
+    def enters(self) -> None:
+        """Count a request until it is in the queue: what comes at once must not all find the same place free."""
+        if not self._entering:
+            asyncio.get_running_loop().call_soon(self._entered)
+        self._entering += 1
+
+    def _entered(self) -> None:
+        self._entering = 0
+
+    def refused(self, path: str) -> None:
+        """Count a request that was refused before it was read."""
+        self.metrics.refused(self.metrics.route(path))
 
     def _load(self, path: Path) -> Served:
         return Served(path, self.settings.verify)
@@ -70,7 +83,7 @@ class Server:
         return Log(folder, kept, sample=self.settings.sample, told=self.metrics.lost.inc)
 
     @contextlib.asynccontextmanager
-    async def life(self, app: Any) -> AsyncIterator[None]:
+    async def life(self, app: Any) -> AsyncIterator[dict[str, Server]]:
         """Warm-up, then ready; afterwards what waits is answered and the log written."""
         await asyncio.get_running_loop().run_in_executor(None, self.engine.warm)
         self.metrics.depth.set(0)
@@ -78,7 +91,7 @@ class Server:
         leave_gently(self)
         self.ready = True
         try:
-            yield
+            yield {"crowd": self}
         finally:
             self.ready = False
             for task in tasks:
