@@ -13,20 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import serve_packages as made
+import toy_package as toy
 from rightfit.delivery.export import _needs, export
 from rightfit.errors import RightfitError, Unavailable, UnknownName, UsageError
 from rightfit.package import load
 
-
-def beside(name):
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-made = beside("serve_packages")
-toy = made.toy
 TARGETS = ("onnx", "huggingface", "docker", "triton")
 
 

@@ -1,7 +1,6 @@
 """The server as a process: what it says when it cannot start, SIGTERM under load, a worker that is killed."""
 
 import http.client
-import importlib.util
 import json
 import os
 import signal
@@ -14,6 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+import toy_package as toy
 from rightfit.delivery import log
 from rightfit.package import load
 
@@ -22,9 +22,6 @@ pytest.importorskip("fastapi")
 pytest.importorskip("prometheus_client")
 pytest.importorskip("orjson")
 
-_spec = importlib.util.spec_from_file_location("toy_package", Path(__file__).with_name("toy_package.py"))
-toy = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(toy)
 RECORDS = toy.records(20)
 BODIES = [json.dumps(record) for record in RECORDS]
 

@@ -85,7 +85,7 @@ def routes(server: Server) -> dict[str, tuple[str, Handler]]:
                     **{name: one[name] for name in ("probabilities", "interval", "set") if name in one},
                     **({"threshold": served.threshold} if task.classifies else {}),
                     **({"reasons": scored.reasons[at]} if reasons else {})} for at, one in enumerate(scored.answers)]
-        identity = {"model_version": served.version, "request_id": request.state.request_id}
+        identity = {**served.identity, "request_id": request.state.request_id}
         return reply({**answers[0], **identity} if single else {"predictions": answers, **identity})
 
     async def figures(request: Request) -> Response:

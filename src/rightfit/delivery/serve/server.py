@@ -17,7 +17,7 @@ from rightfit.delivery.serve import bodies
 from rightfit.delivery.serve.engine import Engine
 from rightfit.delivery.serve.metrics import Metrics
 from rightfit.delivery.serve.served import Scored, Served
-from rightfit.delivery.serve.settings import CHALLENGER, CHAMPION, Place, Settings, check, locate
+from rightfit.delivery.serve.settings import CHALLENGER, CHAMPION, Place, Settings, check, locate, numbered
 from rightfit.delivery.serve.shadow import Shadow
 from rightfit.delivery.serve.watch import Follower, mark
 from rightfit.errors import UnknownName
@@ -69,7 +69,7 @@ class Server:
         self.metrics.refused(self.metrics.route(path))
 
     def _load(self, path: Path) -> Served:
-        return Served(path, self.settings.verify)
+        return Served(path, self.settings.verify, numbered(path) if self.place.registry else None)
 
     def _log(self, served: Served, folder: str | Path | None) -> Log | None:
         if folder is None:
@@ -123,10 +123,10 @@ class Server:
         return found
 
     async def _promoted(self, served: Served | None) -> bool:
-        if served is None or served.version == self.engine.served.version:
+        if served is None or served.identity == self.engine.served.identity:
             return False
         await self.engine.switch(served)
-        _log.info("serving %s", served.version[:12])
+        _log.info("serving version %s, %s", served.number, served.version[:12])
         return True
 
     async def _challenged(self, served: Served | None) -> bool:

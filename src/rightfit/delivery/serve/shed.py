@@ -17,7 +17,7 @@ ID = re.compile(rb"\r\nx-request-id:[ \t]*([\x21-\x7e]{1,128})[ \t]*(?=\r\n)", r
 
 
 class Crowd(Protocol):
-    """What refusing asks of the server."""
+    """What refusing asks of the server, which is what the application's lifespan yields as `crowd`."""
 
     def crowded(self) -> int:
         """Seconds after which to ask again, 0 while there is room."""
@@ -64,15 +64,23 @@ def refusal(data: bytes, after: int) -> bytes:
             % (len(body), after, name, body))
 
 
-def protocol() -> Any:
-    """uvicorn's HTTP protocol that refuses on the wire; its own choice where httptools is not installed.
+def protocol() -> str:
+    """The name of the HTTP protocol that refuses on the wire; uvicorn's own choice where httptools is not installed."""
+    from importlib.util import find_spec
 
-    The server is what the application's lifespan yields as `crowd`.
-    """
-    try:
-        from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-    except ImportError:
-        return "auto"
+    return f"{__name__}:Shedding" if find_spec("httptools") else "auto"
+
+
+def __getattr__(name: str) -> Any:
+    # uvicorn asks for the class by its name, in each worker; what needs no server must not need uvicorn.
+    if name == "Shedding":
+        return shedding()
+    raise AttributeError(name)
+
+
+def shedding() -> Any:
+    """uvicorn's HTTP protocol with refusals before the parser."""
+    from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
     class Shedding(HttpToolsProtocol):
         """Between two requests of a connection it looks at the next one before the parser does."""
