@@ -224,6 +224,6 @@ def _work(served: Served, jobs: Sequence[Job]) -> tuple[list[Scored | Exception]
         if found[at] is None:
             try:
                 found[at] = served.score(jobs[at].rows, jobs[at].records, jobs[at].reasons)
-            except Exception as error:
+            except Exception as error:  # as in parsing: its own caller hears of it, the other jobs get their answers
                 found[at] = error
     return [one for one in found if one is not None], seen
