@@ -273,6 +273,32 @@ def test_tflite_says_what_it_needs(home, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_graph_in_single_precision_says_what_the_double_one_says(tmp_path):
+    import onnx
+    import onnxruntime
+    from onnx import TensorProto, helper, numpy_helper
+
+    from rightfit.delivery.export.tflite import _single
+
+    rng = np.random.default_rng(0)
+    nodes = [helper.make_node("Cast", ["X"], ["d"], to=TensorProto.DOUBLE),
+             helper.make_node("Constant", [], ["one"], value=numpy_helper.from_array(np.array([1.0]))),
+             helper.make_node("MatMul", ["d", "w"], ["p"]), helper.make_node("Add", ["p", "one"], ["Y"])]
+    graph = helper.make_graph(nodes, "g", [helper.make_tensor_value_info("X", TensorProto.FLOAT, ["n", 5])],
+                              [helper.make_tensor_value_info("Y", TensorProto.DOUBLE, ["n", 2])],
+                              [numpy_helper.from_array(rng.normal(size=(5, 2)), "w")])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 15)], ir_version=9),
+              tmp_path / "double.onnx")
+    made_ = _single(tmp_path / "double.onnx", tmp_path)
+    onnx.checker.check_model(onnx.load(made_), full_check=True)
+    X = rng.normal(size=(4, 5)).astype(np.float32)
+    sessions = [onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+                for path in (tmp_path / "double.onnx", made_)]
+    double, single = (session.run(["Y"], {"X": X})[0] for session in sessions)
+    assert double.dtype == np.float64 and single.dtype == np.float32
+    assert np.allclose(double, single, atol=1e-5)
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_tflite_says_what_the_graph_says(home, tmp_path):
@@ -280,6 +306,7 @@ def test_tflite_says_what_the_graph_says(home, tmp_path):
     for name in ("regression", "pictures"):
         out = export(home / name, "tflite", tmp_path / name)
         assert (out / "model.tflite").read_bytes()[4:8] == b"TFL3"
+        load(home / name)  # which onnx2tf has not written into
 
 
 @pytest.mark.filterwarnings("ignore")
