@@ -85,7 +85,7 @@ def mlflow(value: Any, names: Sequence[str]) -> Records:
         return _rows(rows, named, "dataframe_split")
     if given[0] == "dataframe_records":
         return records(inside)
-    return columns(inside, given[0]) if isinstance(inside, dict) else _rows(inside, names, given[0])
+    return columns(inside) if given[0] == "inputs" and isinstance(inside, dict) else _rows(inside, names, given[0])
 
 
 def table(body: bytes) -> Records:
@@ -98,8 +98,8 @@ def table(body: bytes) -> Records:
         rows = [row for row in csv.reader(io.StringIO(body.decode("utf-8-sig"), newline="")) if row]
     except (UnicodeDecodeError, csv.Error) as error:
         raise UsageError(f"the body must be CSV in UTF-8; got {str(error)[:100]}.") from None
-    if not rows:
-        raise UsageError("the body must be CSV with a header; got nothing.")
+    if len(rows) < 2:
+        raise UsageError(f"the body must be CSV with a header and rows; got {len(rows)} lines.")
     names = [name.strip() for name in rows[0]]
     for at, row in enumerate(rows[1:]):
         if len(row) != len(names):

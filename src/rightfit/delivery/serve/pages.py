@@ -69,9 +69,32 @@ def _field(column: Any, file: bool) -> dict[str, Any]:
     if column.kind == "boolean":
         return {"type": ["boolean", "number", "string", "null"], "description": " or ".join(column.categories)}
     if column.kind == "datetime":
-        return {"type": ["string", "null"], "description": "a date or a moment, ISO 8601"}
+        return {"type": ["string", "null"], "anyOf": [{"format": "date-time"}, {"format": "date"}, {"type": "null"}],
+                "description": "a date or a moment, ISO 8601"}
     examples = ", ".join(column.categories[:8])
     return {"type": ["string", "number", "boolean", "null"], "description": f"e.g. {examples}" if examples else ""}
+
+
+def _form(column: Any, file: bool) -> dict[str, Any]:
+    """A field of a form, where all is text, and empty is missing."""
+    if file:
+        return {"type": "string", "format": "binary"}
+    return {"type": "string", **({"pattern": NUMBER} if column.kind == "numeric" else {})}
+
+
+def _answers(task: Any) -> dict[str, Any]:
+    """What /predict says of one record, and with a list of them."""
+    one: dict[str, Any] = {"label": {}, "probabilities": {"type": "object", "additionalProperties": {"type": "number"}},
+                           "threshold": {}} if task.classifies else {"value": {}}
+    one |= {"interval": {"type": "array"}, "set": {"type": "array"}, "reasons": {"type": "array"}}
+    named = {"model_version": {"type": "string"}, "registry_version": {"type": "integer"},
+             "request_id": {"type": "string"}}
+    first = "label" if task.classifies else "value"
+    single = {"type": "object", "required": [first, "model_version", "request_id"], "properties": {**one, **named}}
+    item = {"type": "object", "required": [first], "properties": one}
+    several = {"type": "object", "required": ["predictions", "model_version", "request_id"],
+               "properties": {"predictions": {"type": "array", "items": item}, **named}}
+    return {"anyOf": [single, several]}
 
 
 def openapi(served: Served, name: str) -> dict[str, Any]:
@@ -81,11 +104,13 @@ def openapi(served: Served, name: str) -> dict[str, Any]:
     record = {"type": "object", "required": list(served.names), "additionalProperties": True,
               "properties": {c.name: _field(c, c.name in served.media) for c in served.features}}
     one = {"$ref": "#/components/schemas/Record"}
-    any_object = {"type": "object"}
+    filled = {"type": "object", "required": list(served.names), "additionalProperties": {"type": "string"},
+              "properties": {c.name: _form(c, c.name in served.media) for c in served.features}}
 
     def call(summary: str, body: Any = None, errors: tuple[str, ...] = ("401",), kinds: Any = None,
-             parameters: Any = None) -> dict[str, Any]:
-        found: dict[str, Any] = {"summary": summary, "responses": {"200": {"description": "The answer"}}}
+             parameters: Any = None, answer: Any = None) -> dict[str, Any]:
+        said = {"content": {"application/json": {"schema": answer}}} if answer else {}
+        found: dict[str, Any] = {"summary": summary, "responses": {"200": {"description": "The answer", **said}}}
         for status in errors:
             schema = {"$ref": "#/components/schemas/Error"}
             found["responses"][status] = {"description": ERRORS[status],
@@ -99,7 +124,7 @@ def openapi(served: Served, name: str) -> dict[str, Any]:
     lost = ("401", "404")
     model = [{"name": "model", "in": "path", "required": True, "schema": {"type": "string", "enum": [name]}}]
     tensor = {"type": "object", "required": ["name", "shape", "datatype", "data"], "properties": {
-        "name": {"type": "string"}, "shape": {"type": "array", "items": {"type": "integer", "minimum": 0}},
+        "name": {"type": "string", "examples": list(served.names[:5])}, "shape": {"type": "array", "items": {"type": "integer", "minimum": 0}},
         "datatype": {"type": "string"}, "data": {"type": "array"}}}
     forms = {"dataframe_split": {"type": "object", "required": ["columns", "data"]},
              "dataframe_records": {"type": "array", "items": one}, "instances": {"type": "array"},
@@ -108,7 +133,8 @@ def openapi(served: Served, name: str) -> dict[str, Any]:
                 "schema": {"type": "integer", "minimum": 0, "maximum": 50}}]
     paths = {
         "/predict": {"post": call("Predict one record or a list of records", {"anyOf": [
-            one, {"type": "array", "items": one}]}, whole, {"multipart/form-data": {"schema": any_object}}, reasons)},
+            one, {"type": "array", "items": one}]}, whole, {"multipart/form-data": {"schema": filled}}, reasons,
+            _answers(served.model.task))},
         "/schema": {"get": call("The fields of a record")},
         "/metrics": {"get": call("Figures for Prometheus")},
         "/v2": {"get": call("Open Inference Protocol: the server")},
