@@ -1,11 +1,11 @@
 """schemathesis against a running server: does it ever fail, and does it do what its own /openapi.json says?
 
-    python benchmarks/serve_fuzz.py --peer-python /path/to/python             with schemathesis, in an environment of its own
+    python benchmarks/serve_fuzz.py --peer-python /path/to/python             of an environment with schemathesis
     python benchmarks/serve_fuzz.py --peer-python ... runs/titanic runs/bike  these runs or packages
 
 Without packages it takes the one of benchmarks/serve.py. Every check of schemathesis is on; what no schema can say (a
-tensor whose data do not fill its shape, a table without a column) may be refused with 400 or 422. Writes
-benchmarks/results/serve_fuzz.csv and ends with 1 when anything was found.
+tensor whose data do not fill its shape, a table without a column, a text that is no picture) may be refused with 400 or
+422. Writes benchmarks/results/serve_fuzz.csv and ends with 1 when anything was found.
 """
 
 from __future__ import annotations
@@ -20,15 +20,20 @@ from pathlib import Path
 import common
 from serve_harness import Row, packages, serving
 
+from rightfit.package import load
+
 CROSSED = ("POST /v2/models/{model}/infer", "POST /invocations")
+PICTURES = "POST /predict"
 REFUSED = '["2xx", "3xx", "401", "403", "404", "409", "429", "5xx", "400", "422"]'
 
 
 def fuzz(source: Path, python: Path, examples: int) -> Row:
     """What schemathesis finds at a server of one package."""
     with tempfile.TemporaryDirectory() as place, serving(source) as server:
+        pictures = (PICTURES,) if load(source if (source / "schema.json").exists() else source / "package"
+                                       ).task.modality == "image" else ()
         rules = [f'[[operations]]\ninclude-name = "{name}"\n'
-                 f'checks.positive_data_acceptance.expected-statuses = {REFUSED}\n' for name in CROSSED]
+                 f'checks.positive_data_acceptance.expected-statuses = {REFUSED}\n' for name in (*CROSSED, *pictures)]
         (Path(place) / "schemathesis.toml").write_text("\n".join(rules), encoding="utf-8")
         done = subprocess.run(
             [str(python.parent / "st"), "run", f"http://127.0.0.1:{server.port}/openapi.json", "--max-examples",

@@ -74,7 +74,7 @@ def routes(server: Server) -> dict[str, tuple[str, Handler]]:
         reasons = _reasons(request)
         single = False
         if _kind(request) in ("multipart/form-data", "application/x-www-form-urlencoded"):
-            records = await bodies.form(request, server.engine.served.media)
+            records = await bodies.form(request, server.engine.served.media, server.engine.served.names)
             single = len(records) == 1
         else:
             value = bodies.parsed(await request.body())

@@ -135,8 +135,11 @@ def _flat(value: Any, depth: int = 0) -> Iterable[Any]:
         yield from _flat(one, depth + 1)
 
 
-async def form(request: Any, media: frozenset[str]) -> Records:
-    """A form's fields as one record, or one per file when a media field comes several times. Raises UsageError."""
+async def form(request: Any, media: frozenset[str], names: Sequence[str]) -> Records:
+    """A form's fields as one record, or one per file when a media field comes several times. Raises UsageError.
+
+    Fields of `names` come once or as often as the files; of all others the first value is kept.
+    """
     from starlette.exceptions import HTTPException
 
     try:
@@ -155,10 +158,10 @@ async def form(request: Any, media: frozenset[str]) -> Records:
                          f"got a file in field={bare[0][:60]!r}.")
     if not fields:
         raise UsageError("a form must hold the fields of a record; got none, see /docs.")
-    count = max(len(cells) for cells in fields.values())
-    if any(len(cells) not in (1, count) for cells in fields.values()):
+    count = max((len(cells) for name, cells in fields.items() if name in names), default=1)
+    if any(len(cells) not in (1, count) for name, cells in fields.items() if name in names):
         raise UsageError("fields of a form must come once or equally often; got different numbers.")
-    return [{name: cells[at if len(cells) > 1 else 0] for name, cells in fields.items()} for at in range(count)]
+    return [{name: cells[at if len(cells) == count else 0] for name, cells in fields.items()} for at in range(count)]
 
 
 def limited(rows: Records, most: int) -> Records:
