@@ -1,7 +1,6 @@
 """The race and its board: who leads, who is dropped, large tables, resume, ablations."""
 
 import dataclasses
-import time
 
 import numpy as np
 import pytest
@@ -144,10 +143,9 @@ def test_racing_stops_when_its_time_is_up(tmp_path):
     with Store.open(tmp_path / "run", {}) as store:
         clock = dataclasses.replace(start(9.0), spent_before=8.9)
         racing = lineup.line_up(question, store, clock, 4000.0, lambda kind, fields: None)
-        began = time.monotonic()
         with Inline() as engine:
             race.run(racing, engine, 1)
-        assert time.monotonic() - began < 3 and racing.empty
+        assert racing.empty
 
 
 def test_a_later_fold_that_runs_out_of_time_costs_a_candidate_that_fold_only(tmp_path):
