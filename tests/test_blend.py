@@ -79,14 +79,19 @@ def chosen(tmp_path_factory):
     x = rng.uniform(-3, 3, size=(300, 2))
     y = x[:, 0] + 3 * (x[:, 1] > 0.5) * (x[:, 1] < 2) + 0.5 * rng.normal(size=300)
     frame = pd.DataFrame({"a": x[:, 0], "b": x[:, 1], "y": y})
-    need = Need(target="y", metric="rmse", budget="10m", workers=1, folds=3, proposals=0,
-                families=("linear", "tree", "blend"))
     folder = tmp_path_factory.mktemp("blend") / "run"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(choosing, "_pool", lambda source, need: Inline())
-        patch.setattr("rightfit.tuning.race._ablate", lambda race: None)
-        patch.setattr("rightfit.tuning.race._curve", lambda race: None)
-        return choosing.choose(frame, need, out=folder), frame, folder
+        return raced(patch, frame, folder), frame, folder
+
+
+def raced(patch, frame, folder, **limits):
+    """What is chosen among a line, a tree and their blends."""
+    need = Need(target="y", metric="rmse", budget="10m", workers=1, folds=3, proposals=0,
+                families=("linear", "tree", "blend"), **limits)
+    patch.setattr(choosing, "_pool", lambda source, need: Inline())
+    patch.setattr("rightfit.tuning.race._ablate", lambda race: None)
+    patch.setattr("rightfit.tuning.race._curve", lambda race: None)
+    return choosing.choose(frame, need, out=folder)
 
 
 def test_the_race_ends_with_blends_on_the_finalists_folds(chosen):
@@ -107,6 +112,19 @@ def test_a_blends_fold_package_says_what_its_members_say(chosen):
     assert np.allclose(model.values(frame), apart, atol=1e-5)
     record = frame.drop(columns="y").iloc[0].to_dict()
     assert model.predict_one(record)["prediction"] == pytest.approx(float(model.values(frame.head(1))[0, 0]), abs=1e-5)
+
+
+def test_a_blend_that_a_limit_forbids_teaches_one_model_that_keeps_it(chosen, tmp_path, monkeypatch):
+    choice, frame, _ = chosen
+    sizes = {t["family"]: t["size_mib"] for t in choice.decision.trials if t.get("size_mib")}
+    limit = (max(sizes["linear"], sizes["tree"]) + sizes["blend"]) / 2
+    found = raced(monkeypatch, frame, tmp_path / "run", max_size=f"{limit:.4f}MiB")
+    taught = [t for t in found.decision.trials if any(step["name"] == "distil" for step in t["steps"])]
+    assert len(taught) == 1 and taught[0]["state"] == "ok" and taught[0]["folds_done"] == 3
+    teacher = taught[0]["steps"][0]["params"]["teacher"]
+    assert teacher["family"] == "blend" and len(teacher["params"]["members"]) >= 2
+    assert found.decision.measured["size_mib"] <= limit
+    assert not any(t["steps"] for t in choice.decision.trials)  # nothing is taught where nothing is forbidden
 
 
 def _key(folder, member, home):

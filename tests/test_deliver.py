@@ -86,7 +86,7 @@ def test_a_package_that_breaks_a_limit_when_proven_gives_way_to_the_next(raced, 
     first = deliver.deliver(bench).chosen.key
     limited(question, racing, Limit(name="latency_p95_ms", limit=5.0, sense="at_most"))
     real = deliver.probe
-    monkeypatch.setattr(deliver, "probe", lambda path: real(path) | (
+    monkeypatch.setattr(deliver, "probe", lambda path, **more: real(path) | (
         {"latency_p95_ms": 9.0, "latency_p95_high_ms": 9.0} if first in str(path) else {}))
     monkeypatch.setattr(prove, "measure", lambda *given: None)
     found = deliver.deliver(bench)

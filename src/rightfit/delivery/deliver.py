@@ -126,9 +126,10 @@ def _accept(bench: Bench, found: Delivery, contender: Contender, path: Path,
             known: Mapping[str, float] | None) -> bool:
     """Put the package in place if it meets every limit, measured now unless `known` holds its probe."""
     bench.watch("proving", {"candidate": contender.key})
-    measured = dict(known) if known and "latency_p95_ms" in known else prove.figures(probe(path))
-    entry = found.entries[contender.key]
     task = bench.board.task
+    measured = dict(known) if known and "latency_p95_ms" in known else prove.figures(
+        probe(path, attempts=prove.sittings(bench.board, bench.clock)))
+    entry = found.entries[contender.key]
     measured = afford.priced(task.serving, task.limits,
                              {**contender.measured, **measured, **(known or {}), **entry.floors})
     checks = decide.check(task.limits, measured)

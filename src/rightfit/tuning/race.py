@@ -14,7 +14,7 @@ from typing import Any
 from rightfit.engines.jobs import Outcome
 from rightfit.records import Candidate, Step, Trial
 from rightfit.resources.forecast import Forecast
-from rightfit.tuning import forecast, propose, screen, steps
+from rightfit.tuning import forecast, propose, screen, steps, teach
 from rightfit.tuning.board import Entry, difference, leader_of
 from rightfit.tuning.state import Race, Unit
 from rightfit.tuning.work import job_of
@@ -108,7 +108,7 @@ def provisional(folder: Path, key: str) -> None:
 
 def next_unit(race: Race) -> Unit | None:
     """The next piece of work, or None when nothing is worth doing."""
-    for source in (_screen, _leakless, _treat, _promote, screen.compressed, _propose, _ablate, _curve):
+    for source in (_screen, _leakless, _treat, _promote, teach.student, screen.compressed, _propose, _ablate, _curve):
         unit = source(race)
         if unit is not None:
             return unit

@@ -71,6 +71,7 @@ class Race:
     queue: Iterator[Candidate] | None = None
     proposals: int = 0
     since_leader: int = 0
+    taught: bool = False
 
     def share(self, candidate: Candidate) -> float:
         """The share of the rows of a candidate's first look; 1 where rows are few, or not many and quick to learn."""
