@@ -26,8 +26,8 @@ def test_the_best_wins_when_told_apart():
 
 def test_a_tie_goes_to_the_clearly_cheaper():
     best = contender("a", 0.9, 4.0, behind={"b": (0.001, 0.3)})
-    assert decide.order([best, contender("b", 0.899, 0.5)], [])[0].key == "b"
-    assert decide.order([best, contender("b", 0.899, 3.9)], [])[0].key == "a"
+    assert decide.order([best, contender("b", 0.899, 0.1)], [])[0].key == "b"
+    assert decide.order([best, contender("b", 0.899, 2.0)], [])[0].key == "a"
 
 
 def test_a_tie_hides_no_large_loss():
