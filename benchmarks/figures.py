@@ -271,14 +271,33 @@ def delivered_latency(rows: list[Row]) -> list[str]:
 
 
 def peers(rows: list[Row]) -> list[str]:
-    """Every system on every table and split, as it was run."""
-    names = ("table", "metric", "way", "budget_s", "neighbour", "score", "wall_s", "row_p50_ms", "row_p99_ms",
-             "size_mb", "load_1m")
-    lines = sorted([row["table"], row["metric"], f"{row['way']} {row['version']}",
-                    *(row.get(name, "") for name in names[3:])] for row in rows)
-    failed = [f"{row['way']} on {row['table']}: {row['error']}" for row in rows if row.get("error")]
-    return [*table(names, lines), *(["", "Without a model: " + "; ".join(failed) + "."] if failed else []),
+    """The score of every system on every table and split, the best of each in bold."""
+    last = {(r["table"], r["split"], f"{r['way']} {r['version']}, {r['budget_s']} s"
+             + (", busy neighbour" if r["neighbour"] == "busy" else "")): r for r in rows}
+    shown = {key: row for key, row in last.items() if _newest(key, last)}
+    ways = list(dict.fromkeys(way for _, _, way in shown))
+    lines = []
+    for name, split in dict.fromkeys((name, split) for name, split, _ in shown):
+        known = {way: shown[name, split, way] for way in ways if (name, split, way) in shown}
+        scores = {way: float(row["score"]) for way, row in known.items() if row["score"]}
+        one = next(iter(known.values()))
+        best = (max if one["metric"] == "roc_auc" else min)(scores.values(), default=None)
+        cells = ["" if way not in known else "no model" if way not in scores else
+                 f"**{scores[way]:.4g}**" if scores[way] == best else f"{scores[way]:.4g}" for way in ways]
+        lines.append([name, split, one["metric"], *cells])
+    failed = [f"{row['way']} on {row['table']}: {row['error']}" for row in shown.values() if row.get("error")]
+    return [*table(("table", "split", "metric", *ways), lines),
+            *(["", "Without a model: " + "; ".join(failed) + "."] if failed else []),
+            "", "Cores given to each: " + ", ".join(sorted({r["cores"] for r in shown.values()})) + ".",
             *throughout(rows, ("machine",))]
+
+
+def _newest(key: tuple[str, str, str], last: dict[tuple[str, str, str], Row]) -> bool:
+    """Whether no later line is about the same system in another version; lines stand in the order of measuring."""
+    def same(row: Row) -> tuple[str, ...]:
+        return tuple(row[n] for n in ("table", "split", "way", "budget_s", "neighbour"))
+
+    return [other for other, row in last.items() if same(row) == same(last[key])][-1] == key
 
 
 def replay(rows: list[Row]) -> list[str]:

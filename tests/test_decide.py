@@ -31,8 +31,8 @@ def test_a_tie_goes_to_the_clearly_cheaper():
 
 
 def test_a_tie_hides_no_large_loss():
-    """However noisy: 3 points of a score that ends at 1, or 3 % of a loss."""
-    for utility, behind in ((0.9, 0.03), (-10.0, 0.3)):
+    """However noisy: 1 point of a score that ends at 1, or 1 % of a loss."""
+    for utility, behind in ((0.9, 0.01), (-10.0, 0.1)):
         cheap = contender("b", utility - behind, 0.1)
         best = contender("a", utility, 4.0, behind={"b": (behind, 0.3)})
         near = contender("a", utility, 4.0, behind={"b": (behind / 3, 0.3)})
