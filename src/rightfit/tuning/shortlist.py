@@ -14,6 +14,8 @@ from rightfit.errors import Unavailable, UnknownName
 from rightfit.records import Audit, Candidate, Family, Need, Step, Task, frozen
 
 NAMED = 2  # params in the name of a candidate that cannot take part, more where they do not tell it from another
+HURRIED_S = 30.0  # a budget below, in which what would take a larger share of it waits
+HURRIED_SHARE = 0.25
 
 
 @frozen
@@ -83,9 +85,11 @@ def shortlist(task: Task, audit: Audit, need: Need) -> Shortlist:
     fit = [known[n] for n in ranked]
     baseline = next(f for f in fit if f.baseline)
     racing = [f for f in fit if not f.baseline and not f.scheme and f.compose is None]
-    # The quickest goes first, so that there is soon something better than the baseline to deliver.
+    # The quickest goes first, so that there is soon something better than the baseline to deliver; in a short budget
+    # what would take much of it goes last.
     quickest = min(racing, key=lambda f: f.seconds(task), default=None)
-    racing.sort(key=lambda f: f is not quickest)
+    racing.sort(key=lambda f: (f is not quickest, need.budget_s < HURRIED_S
+                               and f.seconds(task) > HURRIED_SHARE * need.budget_s))
     wishes = [*_brought(fit, need), *((f, f.defaults) for f in racing),
               *((f, {**f.defaults, **v}) for f in racing for v in f.variants)]
     rejected = {n: r for n, r in reasons.items() if r}
