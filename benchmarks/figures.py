@@ -1,6 +1,6 @@
 """Renders every table of benchmarks/results into README.md, between the two comments that mark the place.
 
-    python benchmarks/figures.py [--check]
+    python benchmarks/figures.py [--check]     also draws the plots (see plots.py)
 
 No figure is typed by hand: what is not in a CSV is not said. `--check` writes nothing and exits 1 if the page differs.
 """
@@ -13,6 +13,10 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from statistics import median
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+import plots
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS, PAGE = ROOT / "benchmarks" / "results", ROOT / "README.md"
@@ -346,7 +350,9 @@ def section(path: Path) -> list[str]:
     programs = (path.stem + ".py", path.stem, path.stem.partition("_")[0])
     program = next((name for name in programs if (ROOT / "benchmarks" / name).exists()), "")
     origin = f", written by `benchmarks/{program}`" if program else ""
-    return [f"### {path.stem.replace('_', ' ')}", "", f"`benchmarks/results/{path.name}`{origin}.", "", *body]
+    image = [f"![{path.stem.replace('_', ' ')}](docs/plots/{path.stem}.svg)", ""] \
+        if path.stem in plots.drawn(path.parent) else []
+    return [f"### {path.stem.replace('_', ' ')}", "", f"`benchmarks/results/{path.name}`{origin}.", "", *image, *body]
 
 
 def render(results: Path = RESULTS) -> str:
@@ -372,11 +378,17 @@ def main(arguments: Sequence[str]) -> int:
     """Write the page, or with --check compare it."""
     old = PAGE.read_text(encoding="utf-8")
     new = placed(old, render())
+    images = plots.drawn(RESULTS)
     if "--check" in arguments:
         print("README.md holds the figures as they are." if new == old else
               "README.md differs from benchmarks/results; run python benchmarks/figures.py")
-        return int(new != old)
+        stale = [name for name, text in images.items() if not (plots.FOLDER / f"{name}.svg").exists()
+                 or (plots.FOLDER / f"{name}.svg").read_text(encoding="utf-8") != text]
+        return int(new != old or bool(stale))
     PAGE.write_text(new, encoding="utf-8")
+    for name, text in images.items():
+        plots.FOLDER.mkdir(exist_ok=True)
+        (plots.FOLDER / f"{name}.svg").write_text(text, encoding="utf-8")
     return 0
 
 
