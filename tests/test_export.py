@@ -13,20 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import serve_packages as made
+import toy_package as toy
 from rightfit.delivery.export import _needs, export
 from rightfit.errors import RightfitError, Unavailable, UnknownName, UsageError
 from rightfit.package import load
 
-
-def beside(name):
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-made = beside("serve_packages")
-toy = made.toy
 TARGETS = ("onnx", "huggingface", "docker", "triton")
 
 
@@ -63,6 +55,41 @@ def test_what_cannot_be_exported_leaves_nothing(home, tmp_path):
     with pytest.raises(RightfitError):
         export(home / "damaged", "docker", tmp_path / "x")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_export_holds_a_signed_package(home, tmp_path):
+    pytest.importorskip("cryptography")
+    from rightfit import cli
+    from rightfit.package import sign
+
+    for name in ("mine", "other"):
+        sign.new_key(tmp_path / name)
+    source = toy.package(tmp_path / "run" / "package")
+
+    def asked(*options):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sys, "argv", ["rightfit", "export", str(tmp_path / "run"), *map(str, options)])
+            try:
+                cli.main()
+            except SystemExit as stop:
+                return stop.code
+            return 0
+
+    for target in TARGETS:
+        out = tmp_path / target
+        assert asked("--to", target, "-o", out, "--sign", tmp_path / "mine") == 0
+        inside = next(out.rglob("manifest.json")).parent
+        sign.check(inside, tmp_path / "mine.pub")
+        assert load(inside).predict_one(toy.records(1)[0]) == load(source).predict_one(toy.records(1)[0])
+    assert not (source / "manifest.sig").exists()
+    kept = sorted(path.name for path in tmp_path.iterdir())
+    assert asked("--to", "onnx", "-o", tmp_path / "x", "--verify", tmp_path / "mine.pub") == 2  # not signed yet
+    assert asked("--to", "onnx", "-o", tmp_path / "x", "--sign", tmp_path / "mine.pub") == 2  # no private key
+    sign.sign(source, tmp_path / "other")
+    assert asked("--to", "onnx", "-o", tmp_path / "x", "--verify", tmp_path / "mine.pub") == 2  # another's
+    assert sorted(path.name for path in tmp_path.iterdir()) == kept
+    assert asked("--to", "onnx", "-o", tmp_path / "x", "--verify", tmp_path / "other.pub") == 0
+    sign.check(tmp_path / "x" / "package", tmp_path / "other.pub")  # its signature goes with it
 
 
 # --- docker -----------------------------------------------------------------------------------------------------------

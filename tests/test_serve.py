@@ -1,13 +1,15 @@
 """The server in this process: every route and protocol, the schema's contract, limits, tokens, figures."""
 
 import base64
-import importlib.util
 import json
 import re
 from pathlib import Path
 
 import pytest
 
+import asgi
+import serve_packages as made
+import toy_package as toy
 from rightfit.errors import PackageError, UnknownName, UsageError
 from rightfit.package import load
 
@@ -19,17 +21,6 @@ from rightfit.delivery.serve import gate
 from rightfit.delivery.serve.app import create
 from rightfit.delivery.serve.settings import Settings, check, from_json, locate, to_json
 
-
-def beside(name):
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-made = beside("serve_packages")
-asgi = beside("asgi")
-toy = made.toy
 RECORDS = toy.records(5)
 
 

@@ -56,8 +56,8 @@ def form_schema(served: Served, name: str) -> dict[str, Any]:
                        "categories": list(column.categories[:SHOWN_CATEGORIES]), "low": column.low,
                        "high": column.high, "example": value if plain else None})
     task = served.model.task
-    return {"model": name, "version": served.version, "problem": task.problem, "target": list(task.target),
-            "classes": list(task.classes), "threshold": served.threshold, "fields": fields}
+    return {"model": name, "version": served.version, "number": served.number, "problem": task.problem,
+            "target": list(task.target), "classes": list(task.classes), "threshold": served.threshold, "fields": fields}
 
 
 def _field(column: Any, file: bool) -> dict[str, Any]:

@@ -49,7 +49,7 @@ function words() {
   if (schema) {
     document.title = schema.model;
     byId("title").textContent = schema.model;
-    byId("about").textContent = say("about", {problem: MESSAGES[lang][schema.problem] ? say(schema.problem) : schema.problem, target: schema.target.join(", "), version: schema.version.slice(0, 12)});
+    byId("about").textContent = say("about", {problem: MESSAGES[lang][schema.problem] ? say(schema.problem) : schema.problem, target: schema.target.join(", "), version: (schema.number === null ? "" : schema.number + " · ") + schema.version.slice(0, 12)});
     build();
   }
   if (last) show(...last);
