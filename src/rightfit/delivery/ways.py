@@ -15,7 +15,7 @@ from rightfit.package import LoadedModel, write
 from rightfit.records import Candidate, Dataset, Need, Rule, Step, frozen, revive
 
 FIT_S = 600.0
-WINDOWS = {"all rows": 1.0, "the newest third": 1 / 3}
+WINDOWS = {"the newest third": 1 / 3, "all rows": 1.0}
 Make = Callable[[Dataset, Path], None]
 
 
