@@ -105,7 +105,8 @@ def update(path: str | Path, data: Any, *, out: str | Path | None = None, terms:
                             why=("No update is due: no significant loss against the promise, no drift that matters, "
                                  "not too old, few new labels.",))
             return _kept(path, registry, found, print_)
-        found, part, beaten = _sought(model, (rows, learn, held), Path(place), terms, (promise, lost))
+        found, part, beaten = _sought(model, (rows, learn, held), Path(place), terms,
+                                      (promise, lost, until))
         found = dataclasses.replace(found, due=tuple(reasons))
         if found.status == "kept":
             return _kept(path, registry, found, print_)
@@ -115,14 +116,14 @@ def update(path: str | Path, data: Any, *, out: str | Path | None = None, terms:
 
 
 def _sought(model: LoadedModel, sides: tuple[Dataset, Dataset, Dataset], place: Path, terms: Terms,
-            promise: tuple[Mapping[str, Any] | None, bool]) -> tuple[Updated, Path, Path]:
+            promise: tuple[Mapping[str, Any] | None, bool, float | None]) -> tuple[Updated, Path, Path]:
     """The cheapest way that suffices challenges the champion; where that comes to nothing, a new choice does.
 
-    sides: all rows, those to learn from, those held out; promise: of the champion, and whether it lost significantly
-    against it. Returns what came of it, the package to promote, and the one that was challenged.
+    sides: all rows, those to learn from, those held out; promise: of the champion, whether it lost significantly
+    against it, and the newest time that it knows. Returns what came of it, the package to promote, and the one that was challenged.
     """
-    (rows, learn, held), (promised, lost), part = sides, promise, place / "challenger"
-    started, known = time.process_time(), ways(model)
+    (rows, learn, held), (promised, lost, until), part = sides, promise, place / "challenger"
+    started, known = time.process_time(), ways(model, until)
     tried = _tries(model, known, (learn, held), place, promised)
     best, beaten = _pick(tried, place, held), part
     if best is None:

@@ -131,7 +131,7 @@ def _tested(name: str, one: Any, other: Any, rules: Rules, rng: Any) -> list[tup
         test = registry.plugin(TESTS, (rules.tests or {}).get(on) or _DEFAULT[on], "drift test")
         p, effect = test.run(*((side.astype(np.float32) if on == "vectors" else side) for side in (one, other)), rng)
         if p is not None:
-            found.append((name, test.name, float(p), float(effect), shift(one, other)))
+            found.append((name, test.name, float(p), float(effect), shift(one, other) if p <= LEVEL else ""))
         if on != "vectors" and not name.startswith("("):
             strange, share, said = outside.outside(one, other, rng)
             found.append((name + OUTSIDE, "exceedance", strange, share, f"{share:.1%} of the rows {said}"))
