@@ -12,6 +12,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, Protocol, TypeVar, Union, dataclass_transform, get_args, get_origin, get_type_hints
 
@@ -466,7 +467,8 @@ class Family:
     measured before any training. `rung`: the share of the rows at which a first look tells enough; 1 for what is
     quick to train. `scheme`: the family takes part only when the user brings a model of this scheme.
     `compose(members, weights)` gives the params of a candidate that is made of finished ones, {"family", "params"}
-    each; such a family is never tried by itself.
+    each; such a family is never tried by itself. `resume(params, task, package)` gives an unfitted Model that goes on
+    from a package of this family, or raises Unavailable.
     """
 
     name: str
@@ -490,6 +492,7 @@ class Family:
     rung: float = 1.0
     scheme: str = ""
     compose: Callable[[Sequence[Mapping[str, Any]], Sequence[float]], Mapping[str, Any]] | None = None
+    resume: Callable[[Mapping[str, Any], Task, Path], Model] | None = None
 
 
 @frozen
