@@ -256,7 +256,8 @@ def test_screening_is_judged_by_candidates_trained_in_full_once(benchmark, commo
     given = screening.Given(train=frame[:80], test=frame[80:].reset_index(drop=True))
     monkeypatch.setattr(screening, "SETS", {"small": lambda home: given})
     two = [Candidate(family="tfidf_nb", params={"event": "multinomial"}), Candidate(family="text_baseline")]
-    monkeypatch.setattr(screening, "listed", lambda question: (*two, Candidate(family="tfidf_nb", params={"words": 0, "chars": 0})))
+    none = Candidate(family="tfidf_nb", params={"words": 0, "chars": 0})
+    monkeypatch.setattr(screening, "listed", lambda question: (*two, none))
     monkeypatch.setattr(screening, "raced", lambda *given: {
         "what": "screened", "candidate": two[1].key, "family": "text_baseline", "kept": f"{two[1].key} {two[0].key}",
         "screen_s": 0.5, "race_s": 2.0, "delivered": 0.5, "promised": 0.5, "budget_s": 9.0})
@@ -268,6 +269,7 @@ def test_screening_is_judged_by_candidates_trained_in_full_once(benchmark, commo
     assert [row["what"] for row in found] == ["exhaustive"] * 3 + ["screened", "summary"]
     best, last = found[0], found[-1]
     assert last["best"] == best["candidate"] and float(last["best_value"]) == float(best["value"]) > 0.7
-    assert float(last["behind"]) == pytest.approx(float(best["value"]) - float(found[1]["value"]), abs=1e-5) > 0
+    assert float(last["behind"]) == pytest.approx(float(best["value"]) - float(found[1]["value"]), abs=1e-5)
+    assert found[2]["error"] and not found[2]["value"] and float(last["behind"]) > 0
     assert float(last["kept_behind"]) == 0 and last["reached"] == "False"
     assert float(last["share"]) == pytest.approx(0.5 / float(last["whole_s"]), rel=1e-3)
