@@ -133,8 +133,8 @@ def test_distillation_takes_a_blend_as_its_teacher():
 def test_texts_are_blended_too(tmp_path, monkeypatch):
     rng = np.random.default_rng(0)
     told = {"good": ["fine", "sweet", "warm"], "bad": ["cold", "sour", "late"]}
-    rows = [(label, " ".join(rng.choice([*words, *"abcdef"], size=6))) for label, words in told.items()
-            for _ in range(60)]
+    rows = [(label if rng.random() < 0.8 else "good", " ".join(rng.choice([*words, *"abcdef"], size=6)))
+            for label, words in told.items() for _ in range(120)]
     frame = pd.DataFrame(rows, columns=["label", "text"]).sample(frac=1, random_state=0, ignore_index=True)
     monkeypatch.setattr(choosing, "_pool", lambda source, need: Inline())
     for source in ("_ablate", "_curve", "_propose"):

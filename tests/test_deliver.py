@@ -116,6 +116,20 @@ def test_a_package_that_breaks_a_limit_when_proven_gives_way_to_the_next(raced, 
     assert "latency_p95_ms=9 ms" in found.rejected[first]
 
 
+def test_a_refit_that_took_all_of_its_time_is_said(raced, monkeypatch):
+    _, _, bench = raced
+    real = deliver._refit
+
+    def cut(bench, entry, candidate):
+        outcome, path = real(bench, entry, candidate)
+        return dataclasses.replace(outcome, result={**outcome.result, "cut": True}), path
+
+    assert not deliver.deliver(bench).notes
+    monkeypatch.setattr(deliver, "_refit", cut)
+    found = deliver.deliver(bench)
+    assert found.refitted and "took all of the" in found.notes[0]
+
+
 def test_a_failed_refit_is_said_and_the_fold_package_is_used(raced, monkeypatch):
     question, racing, bench = raced
     from rightfit.engines.jobs import Outcome

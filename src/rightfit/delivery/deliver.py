@@ -113,6 +113,9 @@ def _attempt(bench: Bench, found: Delivery, contender: Contender) -> None:
         fit_s = {"fit_s": float(outcome.result["measured"]["fit_s"])}
         if _accept(bench, found, contender, whole, fit_s):
             found.refitted, found.candidate = True, candidate
+            if outcome.result.get("cut"):
+                found.notes.append(f"Training {contender.key} on all rows took all of the {fit_s['fit_s']:.0f} s that "
+                                   "were left for it: with a larger budget it would have been longer.")
             return
     elif outcome is not None:
         found.notes.append(f"Training {contender.key} on all rows ended as {outcome.state} ({outcome.error}); its "
