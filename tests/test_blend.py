@@ -146,3 +146,22 @@ def test_distillation_takes_a_blend_as_its_teacher():
         {"family": "linear", "params": {}}, {"family": "tree", "params": {}}]}}
     soft = distil.apply(Dataset(X=X, y=y, schema=schema), {"teacher": teacher}, 0)
     assert len(soft) > 120 and soft.weight.mean() == pytest.approx(1) and set(soft.y) == {0, 1}
+
+
+def test_texts_are_blended_too(tmp_path, monkeypatch):
+    rng = np.random.default_rng(0)
+    told = {"good": ["fine", "sweet", "warm"], "bad": ["cold", "sour", "late"]}
+    rows = [(label if rng.random() < 0.8 else "good", " ".join(rng.choice([*words, *"abcdef"], size=6)))
+            for label, words in told.items() for _ in range(120)]
+    frame = pd.DataFrame(rows, columns=["label", "text"]).sample(frac=1, random_state=0, ignore_index=True)
+    monkeypatch.setattr(choosing, "_pool", lambda source, need: Inline())
+    for source in ("_ablate", "_curve", "_propose"):
+        monkeypatch.setattr(f"rightfit.tuning.race.{source}", lambda race: None)
+    need = Need(target="label", metric="log_loss", budget="10m", workers=1, folds=2, proposals=0, modality="text",
+                families=("tfidf_nb", "tfidf_svm", "text_blend"))
+    choice = choosing.choose(frame, need, out=tmp_path / "run")
+    blends = [t for t in choice.decision.trials if t["family"] == "text_blend"]
+    assert blends and all(t["state"] == "ok" and t["folds_done"] == 2 for t in blends)
+    model = load(tmp_path / "run" / "stage" / "models" / blends[0]["name"])
+    one = model.predict_one({"text": "sour and late"})
+    assert one["prediction"] == "bad" == model.predict(frame.head(1).assign(text="sour and late"))[0]

@@ -118,6 +118,12 @@ def test_a_deadline_that_has_passed_leaves_a_model() -> None:
     assert np.isfinite(loop.predict(model, made(THREE))).all() and found.epochs == 1
 
 
+def test_a_plan_that_was_cut_while_it_got_better_says_nothing_against_more_epochs() -> None:
+    _, cut = fitted(THREE, {"epochs": 10_000, "batch": 32, "early_stopping": False}, seconds=0.5, pause=0.005)
+    _, whole = fitted(THREE, {"epochs": 3, "batch": 32, "early_stopping": False})
+    assert (cut.epochs, whole.epochs) == (10_000, 3)
+
+
 def test_early_stopping_keeps_the_best_and_says_so() -> None:
     with trace.collecting() as points:
         _, found = fitted(BINARY, {"epochs": 60, "batch": 32, "patience": 5, "schedule": "constant"})
