@@ -66,8 +66,8 @@ CASES = {"elec2": (elec2, Plan(first=8000, period="672rows")),
 
 
 def need(budget: str) -> Need:
-    """What is asked of every table."""
-    return Need(target="class", time="at", metric="accuracy", families=("lightgbm",), budget=budget)
+    """What is asked of every table; so many settings are tried on any machine."""
+    return Need(target="class", time="at", metric="accuracy", families=("lightgbm",), proposals=4, budget=budget)
 
 
 def played(name: str, folder: Path, budget: str) -> dict[str, Any]:
@@ -115,7 +115,7 @@ def main() -> None:
     """Measure what is not known, a case at a time."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", choices=(*CASES, "cover"), default=[*CASES, "cover"])
-    parser.add_argument("--budget", default="100s", help="wall time of the first choice")
+    parser.add_argument("--budget", default="600s", help="wall time of the first choice")
     parser.add_argument("--folder", type=Path, required=True, help="where replays lie, so that they can go on")
     given = parser.parse_args()
     known = {row["what"] for row in read_csv("replay_drift")}

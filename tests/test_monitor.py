@@ -49,7 +49,7 @@ def test_the_same_world_is_quiet_and_a_shifted_one_names_the_column(package):
     moved = check.monitor(package, rows(1000, seed=2, shift=0.5).drop(columns="y"))
     assert moved.alarm and moved.features[0].name == "a" and moved.features[0].importance == 0.3
     assert moved.features[0].effect > 0.1 and "median" in moved.features[0].shift
-    assert {f.name for f in moved.features if f.significant} <= {"a", "(prediction)", "(confidence)"}
+    assert {f.name for f in moved.features if f.significant} <= {"a", "a: outside", "(prediction)", "(confidence)"}
 
 
 def test_labels_show_concept_drift_that_features_do_not(package):
@@ -75,7 +75,8 @@ def test_gaps_and_new_categories_are_said(package):
     found = check.monitor(package, window)
     by_name = {f.name: f for f in found.features}
     assert by_name["b: missing"].alarm and by_name["k"].alarm and not by_name["b"].significant
-    assert [f.column for f in found.findings if f.data["share"] > 0.2] == ["k"]
+    assert [name for name, f in by_name.items() if name.endswith(": outside") and f.alarm] == ["k: outside"]
+    assert by_name["k: outside"].effect > 0.2 and "'new'" in by_name["k: outside"].shift
 
 
 def test_few_rows_say_nothing_and_none_is_an_error(package):
@@ -145,6 +146,47 @@ def test_alarms_wait_for_k_of_n_windows():
     assert not features[0].alarm
 
 
+def test_values_beyond_the_reference_alarm_when_they_last():
+    rng = np.random.default_rng(3)
+    letters = np.array(list("abc"), object)
+    one = {"a": rng.normal(size=2000), "k": letters[rng.integers(0, 3, 2000)]}
+    now, past, alarms = {"a": rng.normal(size=500), "k": letters[rng.integers(0, 3, 500)]}, [], []
+    now["a"][:10], now["k"][:10] = 99.0, "z"
+    for _ in range(3):
+        features, kept = compare(one, now, past=past, rules=Rules(k=2, n=3))
+        past.append(kept)
+        alarms.append(sorted(f.name for f in features if f.alarm))
+    assert alarms == [[], ["a: outside", "k: outside"], ["a: outside", "k: outside"]]
+    now["a"][:10], now["k"][:10] = 0.0, "a"
+    assert not any(f.alarm for f in compare(one, now)[0])
+
+
+@pytest.mark.parametrize("kind", ["number", "tied", "rare"])
+def test_values_beyond_the_reference_are_rare_by_chance_as_p_says(kind):
+    from rightfit.delivery.monitor.outside import outside
+
+    names = np.array([f"c{i}" for i in range(301)], object)
+    draw = {"number": lambda r, n: r.normal(size=n), "tied": lambda r, n: r.poisson(3, size=n).astype(float),
+            "rare": lambda r, n: names[np.minimum(r.zipf(1.8, size=n), 300)]}[kind]
+    p = np.array([outside(draw(r, 400), draw(r, 200), r)[0] for r in map(np.random.default_rng, range(200))])
+    assert (p <= 0.05).mean() <= 0.09 and (p <= 0.2).mean() <= 0.26  # 5 % and 20 %, up to chance
+
+
+def test_columns_that_only_depend_on_each_other_are_seen_together():
+    def side(seed, n, dependent):
+        r = np.random.default_rng(seed)
+        x = r.normal(size=n)
+        y = dependent * x + np.sqrt(1 - dependent**2) * r.normal(size=n)
+        k = np.where((r.random(n) < 0.5) ^ (dependent * x > 0), "u", "v").astype(object)
+        y[:20], k[:20] = np.nan, None
+        return {"x": x, "y": y, "k": k, "t": r.normal(size=(n, 2)).astype(np.float32)}
+
+    one, rules = side(0, 1500, 0.0), Rules(tests={"all": "classifier"})
+    found = compare(one, side(1, 1500, 0.6), rules=rules)[0]
+    assert [f.name for f in found if f.alarm] == ["(all columns)"] and found[0].test == "classifier"
+    assert not any(f.significant for f in compare(one, side(2, 1500, 0.0), rules=rules)[0])
+
+
 def call(arguments, capsys, monkeypatch):
     import sys
 
@@ -190,7 +232,8 @@ def test_the_command_alarms_remembers_and_posts(package, tmp_path, capsys, monke
 
 @pytest.mark.parametrize("wrong", [[], ["--data", "x.csv", "--log", "y"], ["--data", "x.csv", "--persist", "3/2"],
                                    ["--data", "x.csv", "--persist", "2/3"], ["--data", "absent.csv"],
-                                   ["--data", "x.csv", "--test", "number=psi"], ["--data", "x.csv", "--floor", "2"],
+                                   ["--data", "x.csv", "--test", "number=psi"],
+                                   ["--data", "x.csv", "--test", "all=ks"], ["--data", "x.csv", "--floor", "2"],
                                    ["--log", "absent"], ["--data", "x.csv", "--mail", "absent.toml"],
                                    ["--data", "x.csv", "--every", "never"]])
 def test_wrong_questions_get_one_sentence(package, wrong, capsys, monkeypatch):

@@ -106,6 +106,82 @@ def test_where_nothing_suffices_a_new_choice_challenges_under_the_same_limits(ma
     assert len(frame) == 210 and set(frame.columns) == {"a", "b", "c", "y"} and not (tmp_path / "new").exists()
 
 
+def boosted(folder, frame, problem="binary", classes=("no", "yes")):
+    schema, _ = infer(frame, Need(target="y"))
+    metric = "log_loss" if classes else "rmse"
+    task = Task(modality="tabular", problem=problem, target=("y",), metric=metric, classes=classes, rows=len(frame))
+    candidate = Candidate(family="lightgbm", params={"n_estimators": 60, "learning_rate": 0.2, "num_leaves": 7})
+    model = trial.fit(candidate, assemble(frame, schema, task), task, seed=0, deadline=float("inf"))
+    write.write(model, folder, task=task, schema=schema, rule=Rule(), candidate=candidate, sample=frame)
+    return load(folder)
+
+
+@pytest.mark.parametrize(("problem", "classes"), [("binary", ("no", "yes")), ("multiclass", ("0", "1", "2")),
+                                                  ("regression", ())])
+def test_training_goes_on_from_a_package_and_keeps_what_it_knew(problem, classes, tmp_path):
+    pytest.importorskip("lightgbm")
+
+    def made_up(n, seed, more):
+        rng = np.random.default_rng(seed)
+        X = rng.normal(size=(n, 3))
+        z = X @ [1.5, -1, more] + 0.3 * rng.normal(size=n)
+        y = {"binary": np.where(z > 0, "yes", "no"), "multiclass": np.digitize(z, [-1, 1]).astype(str)}.get(problem, z)
+        return pd.DataFrame({"a": X[:, 0], "b": X[:, 1], "c": X[:, 2], "y": y})
+
+    model = boosted(tmp_path / "p", made_up(2000, 0, 0.0), problem, classes)
+    new, test = (assemble(made_up(n, seed, 0.4), model.schema, model.task) for n, seed in ((250, 1), (1500, 2)))
+    ways.refit(model, new, tmp_path / "refit")
+    ways.onward(model, new, tmp_path / "onward")
+    found = [update._value(one, test, *update.delivered(one, test))
+             for one in (model, load(tmp_path / "refit"), load(tmp_path / "onward"))]
+    assert found[2] < min(found[:2]), found
+    assert "go on with the champion" in ways.ways(model)
+    with pytest.raises(DataError, match="100 rows that the champion does not know; got rows=40"):
+        ways.newer(dataclasses.replace(new, time=np.arange(250)), 209.0)
+
+
+def test_dear_ways_are_spared_where_a_cheap_one_keeps_the_promise_and_what_wins_learns_from_all_rows(made, tmp_path):
+    seen = []
+    whole = ways.refit
+
+    def refit(model, rows, part):
+        seen.append(len(rows))
+        return whole(model, rows, part)
+
+    def updated(name, value):
+        folder = tmp_path / name
+        seen.clear()
+        kept = {"promise": {"value": value, "low": value - 0.01, "high": value + 0.01}}
+        versions.promote(folder, versions.add(folder, made, details=kept))
+        return update.update(folder, rows(1500, flip=True, seed=1))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ways, "refit", refit)
+        found = updated("low", 0.8)
+        assert [w.name for w in found.ways] == ["recalibrate", "refit on the newest third"] and seen == [350, 500]
+        found = updated("high", 0.99)
+        assert [w.name for w in found.ways][-1] == "refit on all rows" and found.status == "promoted"
+    promised = versions.read(tmp_path / "high").lineage(2).details["promise"]
+    assert promised["low"] < promised["value"] < promised["high"] < 0.99
+
+
+def test_labels_that_the_champion_knew_are_no_new_ones(tmp_path):
+    def timed(start, n):
+        return rows(n, seed=start).assign(at=np.arange(start, start + n))
+
+    schema, _ = infer(timed(0, 600), Need(target="y", time="at"))
+    task = Task(modality="tabular", problem="binary", target=("y",), metric="accuracy", classes=("no", "yes"), rows=600,
+                time="at")
+    candidate = Candidate(family="tree", params={"max_depth": 4})
+    model = trial.fit(candidate, assemble(timed(0, 600), schema, task), task, seed=0, deadline=float("inf"))
+    write.write(model, tmp_path / "p", task=task, schema=schema, rule=Rule(), candidate=candidate,
+                sample=timed(0, 600))
+    known = pd.concat([timed(0, 600), timed(600, 100)], ignore_index=True)
+    assert update.update(tmp_path / "p", known, out=tmp_path / "n").status == "not due"
+    new = pd.concat([timed(0, 600), timed(600, 300)], ignore_index=True)
+    assert "300 new labelled rows" in " ".join(update.update(tmp_path / "p", new, out=tmp_path / "n").due)
+
+
 def test_what_was_asked_is_read_back_from_a_package(made):
     model = load(made)
     limits = (Limit(name="latency_p95_ms", limit=5, sense="at_most"), Limit(name="size_mib", limit=2, sense="at_most"),

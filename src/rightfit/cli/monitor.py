@@ -24,7 +24,8 @@ def monitor(path: Annotated[str, typer.Argument(help="A run, a package, or a reg
             persist: Annotated[str, typer.Option(help="Alarm in K of the last N windows, e.g. 2/3")] = "1/1",
             floor: Annotated[float, typer.Option(help="Effects below this never alarm, 0 to 1")] = 0.05,
             minimum: Annotated[int, typer.Option(help="Rows that a window needs")] = 100,
-            test: Annotated[list[str] | None, typer.Option(help="Another test: number=wasserstein")] = None,
+            test: Annotated[list[str] | None, typer.Option(help="Another test: number=wasserstein; "
+                                                        "all=classifier: on all columns together")] = None,
             every: Annotated[Text, typer.Option(help="Look again and again, e.g. 1h")] = None,
             webhook: Annotated[Text, typer.Option(help="Address that gets an alarm as JSON")] = None,
             mail: Annotated[Text, typer.Option(help="TOML file of SMTP settings; alarms are mailed")] = None,
@@ -117,9 +118,9 @@ def _tests(items: list[str] | None) -> dict[str, str]:
     for item in items or []:
         on, _, name = item.partition("=")
         spec = plugin("rightfit.delivery.monitor.drift", name, "drift test")
-        if spec.on != on or spec.figure_only:
-            raise UsageError(f"a test must be of its kind of column and give a p; got test={item!r}, {name} is on "
-                             f"{spec.on}.")
+        if spec.on != ("vectors" if on == "all" else on) or spec.figure_only:
+            raise UsageError(f"a test must be of its kind of column (all: of vectors) and give a p; got test={item!r}, "
+                             f"{name} is on {spec.on}.")
         found[on] = name
     return found
 

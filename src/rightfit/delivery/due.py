@@ -19,23 +19,21 @@ NEW_LABELS = 0.5  # of the rows it was trained on: so many new ones are a reason
 MATTERS = 0.05  # effect x share of all importance, from which a drift is a reason
 
 
-def due(model: LoadedModel, rows: Dataset, held: Dataset, promise: Mapping[str, Any] | None,
-        max_age: str | None = None) -> tuple[float, list[str], bool]:
-    """(the champion's metric on the newest rows, why an update is due or nothing, whether it lost significantly)."""
-    from rightfit.metrics import base, interval
+def due(model: LoadedModel, rows: Dataset, held: Dataset, promise: Mapping[str, Any] | None, max_age: str | None = None,
+        until: float | None = None) -> tuple[float, list[str], bool]:
+    """(the champion's metric on the newest rows, why an update is due or nothing, whether it lost significantly).
+
+    until: the newest time that the champion knows, of the rows' own clock; those after it are new.
+    """
+    from rightfit.metrics import base
 
     task, metric = model.task, base.find(model.task.metric, model.task.problem)
     pred, codes = delivered(model, held)
-    value, low, high = interval.bootstrap(held.y, pred, codes, metric, task)
-    reasons, lost = [], False
-    if promise and promise.get("value") is not None:
-        sign = 1.0 if metric.greater_is_better else -1.0
-        halves = [(high - low) / 3.92, ((promise.get("high") or 0) - (promise.get("low") or 0)) / 3.92]
-        error = float(np.hypot(halves[0], halves[1])) or 1e-12
-        lost = sign * (float(promise["value"]) - value) > SIGNIFICANT * error
-        if lost:
-            reasons.append(f"{metric.name} is {value:.4g} on the newest {len(held)} rows, against a promise of "
-                           f"{promise['value']:.4g}: a significant loss.")
+    value, _, _ = _bounds(model, held)
+    reasons, fell = [], lost(model, held, promise)
+    if fell and promise:
+        reasons.append(f"{metric.name} is {value:.4g} on the newest {len(held)} rows, against a promise of "
+                       f"{promise['value']:.4g}: a significant loss.")
     broken = [c for c in decide.check(floors(model), scores(model, held, pred, codes)) if not c.met]
     reasons += [f"{c.name} is {c.value:.4g} on the newest {len(held)} rows, against a limit of {c.limit:g}."
                 for c in broken if c.value is not None]
@@ -43,9 +41,47 @@ def due(model: LoadedModel, rows: Dataset, held: Dataset, promise: Mapping[str, 
     if max_age is not None and age > units.seconds(max_age, "max_age"):
         reasons.append(f"It is {age / 86400:.0f} days old, more than {max_age}.")
     reasons += drifted(model, held)
-    if task.rows and len(rows) >= NEW_LABELS * task.rows:
-        reasons.append(f"There are {len(rows)} new labelled rows, against {task.rows} that it was chosen on.")
-    return value, reasons, lost
+    new = len(rows) if until is None or rows.time is None else int((rows.time > until).sum())
+    if task.rows and new >= NEW_LABELS * task.rows:
+        reasons.append(f"There are {new} new labelled rows, against {task.rows} that it was chosen on.")
+    return value, reasons, fell
+
+
+def _bounds(model: LoadedModel, rows: Dataset) -> tuple[float, float, float]:
+    """The metric on labelled rows, and the ends of its 95 % interval."""
+    from rightfit.metrics import base, interval
+
+    return interval.bootstrap(rows.y, *delivered(model, rows), base.find(model.task.metric, model.task.problem),
+                              model.task)
+
+
+def lost(model: LoadedModel, rows: Dataset, promise: Mapping[str, Any] | None) -> bool:
+    """Whether a model is significantly worse on labelled rows than was promised of the champion."""
+    from rightfit.metrics import base
+
+    if not promise or promise.get("value") is None:
+        return False
+    value, low, high = _bounds(model, rows)
+    halves = [(high - low) / 3.92, ((promise.get("high") or 0) - (promise.get("low") or 0)) / 3.92]
+    sign = 1.0 if base.find(model.task.metric, model.task.problem).greater_is_better else -1.0
+    return sign * (float(promise["value"]) - value) > SIGNIFICANT * (float(np.hypot(halves[0], halves[1])) or 1e-12)
+
+
+def keeps(model: LoadedModel, rows: Dataset, promise: Mapping[str, Any]) -> bool:
+    """Whether a model is not significantly below the promise on labelled rows, and meets every limit on a metric."""
+    reached = scores(model, rows, *delivered(model, rows))
+    return not lost(model, rows, promise) and all(c.met for c in decide.check(floors(model), reached))
+
+
+def known_until(model: LoadedModel, rows: Dataset) -> float | None:
+    """The newest time of the rows that a package was chosen on, on the clock of `rows.time`; None without a clock."""
+    high = next((c.high for c in model.schema.columns if c.role == "time"), None)
+    if high is None or rows.time is None:
+        return None
+    clock = next(c.kind for c in model.schema.columns if c.role == "time")
+    if clock != "datetime" and high != int(high):
+        return None  # rows.time holds ranks then
+    return high * 1e9 if clock == "datetime" else high
 
 
 def drifted(model: LoadedModel, rows: Dataset) -> list[str]:

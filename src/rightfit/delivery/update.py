@@ -1,9 +1,10 @@
 """`rightfit update`: is an update due, what is the cheapest that suffices, and does it beat the champion?
 
-The newest rows are held out from everything that is trained. Every way is tried on the other rows' own newest part; the
-cheapest within one standard error of the best is then trained on all of them and challenges the champion on the rows
-held out, by one paired test and by every original limit measured again. Where none suffices, and it is asked for, a new
-choice on the rows that are not held out challenges instead. What was challenged is what is promoted.
+The newest rows are held out. Every way learns from the older ones and is compared with the champion on those held out;
+the cheapest within one standard error of the best challenges it, by a paired test that allows for how many were tried.
+What wins learns again from all rows, the newest too, as `choose` fits again on all rows what folds have proven, and
+goes live where every original limit, measured on it again, is met. Where nothing wins, and it is asked for, a new
+choice on the rows that are not held out challenges as it is.
 """
 
 from __future__ import annotations
@@ -30,9 +31,8 @@ from rightfit.package.probe import probe
 from rightfit.records import Dataset, LimitCheck, Need, asdict, frozen
 from rightfit.resources import afford
 
-HELD, TRIED = 0.3, 0.25  # of the labelled rows, the newest: for the challenge alone; of the others: to pick the way
-MOST = 600  # rows for either: a gain of 2.6 % accuracy where 15 % of the answers differ is significant on them; newer
-# rows that are held out are rows that the challenger does not know
+HELD, MOST = 0.3, 600  # of the labelled rows, the newest are held out: a gain of 3 % accuracy where 15 % of the answers
+# differ is significant on 600; the more, the older is what the challengers know
 FEWEST = 100  # labelled rows below which no update is judged
 WATCHED = 2 * reference.FEWEST  # the same, where the rows held out must make a new reference
 Anew = Callable[[Any, Need, Path], Path | None]
@@ -96,52 +96,71 @@ def update(path: str | Path, data: Any, *, out: str | Path | None = None, terms:
         if (model.path / reference.NAME).is_file() and len(rows) < WATCHED:
             raise DataError(f"an update of a package that is watched needs {WATCHED} labelled rows; got "
                             f"rows={len(rows)}, wait for more.")
-        learn, held = _divided(rows, HELD)
+        learn, held = _divided(rows)
         promise = _promise(path if registry else None, model)
-        value, reasons, lost = reasons_of.due(model, rows, held, promise, terms.max_age)
+        until = _until(path if registry else None, model, rows)
+        value, reasons, lost = reasons_of.due(model, rows, held, promise, terms.max_age, until)
         if not reasons and not terms.force:
             found = Updated(status="not due", due=(), metric=model.task.metric, champion=value,
                             why=("No update is due: no significant loss against the promise, no drift that matters, "
                                  "not too old, few new labels.",))
             return _kept(path, registry, found, print_)
-        found, part = _sought(model, (learn, held), Path(place), terms, lost)
+        found, part, beaten = _sought(model, (rows, learn, held), Path(place), terms,
+                                      (promise, lost, until))
         found = dataclasses.replace(found, due=tuple(reasons))
-        if found.status == "kept" or part is None:
+        if found.status == "kept":
             return _kept(path, registry, found, print_)
-        return _promoted(path, registry, part, out, found, print_, _watched(model, part, held))
+        kept = {"promise": _watched(model, part, beaten, held), "ways": asdict(found.ways), "due": list(found.due),
+                "until": None if until is None else float(rows.time.max())}
+        return _promoted(path, registry, part, out, found, print_, kept)
 
 
-def _sought(model: LoadedModel, sides: tuple[Dataset, Dataset], place: Path, terms: Terms,
-            lost: bool) -> tuple[Updated, Path | None]:
+def _sought(model: LoadedModel, sides: tuple[Dataset, Dataset, Dataset], place: Path, terms: Terms,
+            promise: tuple[Mapping[str, Any] | None, bool, float | None]) -> tuple[Updated, Path, Path]:
     """The cheapest way that suffices challenges the champion; where that comes to nothing, a new choice does.
 
-    sides: rows to learn from, and held out; lost: the champion has lost significantly against its promise.
+    sides: all rows, those to learn from, those held out; promise: of the champion, whether it lost significantly
+    against it, and the newest time that it knows. Returns what came of it, the package to promote, and the one that was challenged.
     """
-    learn, held = sides
-    started, known = time.process_time(), ways(model)
-    tried = tuple(_tried(model, name, make, learn, place) for name, make in known.items())
-    best, part = _pick(tried, place, _divided(learn, TRIED)[1]), place / "challenger"
-    if best is not None:
-        known[best.name](learn, part)
-        found = _challenged(model, part, held, best.name, best.t if lost else None)
-    else:
+    (rows, learn, held), (promised, lost, until), part = sides, promise, place / "challenger"
+    started, known = time.process_time(), ways(model, until)
+    tried = _tries(model, known, (learn, held), place, promised)
+    best, beaten = _pick(tried, place, held), part
+    if best is None:
         every = delivered(model, held)
         said = "Nothing that was retrained did better than the champion on newer rows: it stays."
         found = Updated(status="kept", due=(), metric=model.task.metric, why=(said,),
                         champion=_value(model, held, *every))
+    else:
+        beaten = _place(place, best.name)
+        found, reached = _challenged(model, beaten, held, best.name, (bar(len(known)), lost))
+        if found.status == "promoted":
+            known[best.name](rows, part)
+            found = _within(found, model, part, reached)
     spent = time.process_time() - started
     if found.status == "kept" and terms.anew is not None:
-        found, part, more = _chosen_anew(model, sides, place, terms.anew, (found, lost))
-        spent += more
-    return dataclasses.replace(found, ways=tried, seconds=spent), part
+        found, part, more = _chosen_anew(model, (learn, held), place, terms.anew, (found, bar(len(known) + 1), lost))
+        beaten, spent = part, spent + more
+    return dataclasses.replace(found, ways=tried, seconds=spent), part, beaten
+
+
+def bar(several: int) -> float:
+    """Standard errors above which the best of several is better beyond doubt: one-sided 5 % by Bonferroni.
+
+    >>> round(bar(1), 3), round(bar(3), 3)
+    (1.645, 2.128)
+    """
+    from scipy import stats
+
+    return float(stats.norm.isf(0.05 / several))
 
 
 def _chosen_anew(model: LoadedModel, sides: tuple[Dataset, Dataset], place: Path, anew: Anew,
-                 so_far: tuple[Updated, bool]) -> tuple[Updated, Path, float]:
+                 so_far: tuple[Updated, float, bool]) -> tuple[Updated, Path, float]:
     """A whole new choice on the rows that are not held out, under the same limits; CPU time with its workers'."""
     import os
 
-    (learn, held), (before, lost), started, part = sides, so_far, os.times(), place / "anew"
+    (learn, held), (before, least, lost), started, part = sides, so_far, os.times(), place / "anew"
     package = anew(rows_again(learn, model), need_again(model), part)
     ended = os.times()
     spent = sum(getattr(ended, name) - getattr(started, name)
@@ -152,15 +171,18 @@ def _chosen_anew(model: LoadedModel, sides: tuple[Dataset, Dataset], place: Path
     if load(package).task.classes != model.task.classes:
         return dataclasses.replace(before, why=(*before.why, "A new choice saw other classes: it cannot follow.")), \
             part, spent
-    found = _challenged(model, package, held, "a new choice", 0.0 if lost else None)
+    found, reached = _challenged(model, package, held, "a new choice", (least, lost))
+    if found.status == "promoted":
+        found = _within(found, model, package, reached)
     return dataclasses.replace(found, why=(*before.why, *found.why)), package, spent
 
 
-def _watched(model: LoadedModel, part: Path, held: Dataset) -> dict[str, Any]:
-    """The rows of the challenge become the new reference, where the champion was watched against one; the promise."""
+def _watched(model: LoadedModel, part: Path, beaten: Path, held: Dataset) -> dict[str, Any]:
+    """The rows of the challenge, with what was said of them there, become the new reference where the champion was
+    watched against one; the promise is the score there."""
     from rightfit.metrics import base, interval
 
-    other, task = load(part), model.task
+    other, task = load(beaten), model.task
     same = rows_for(other, held)
     pred, codes = delivered(other, same)
     if (model.path / reference.NAME).is_file():
@@ -192,13 +214,26 @@ def labelled(model: LoadedModel, data: Any, time_column: str | None = None) -> t
     return rows, fingerprint(frame)
 
 
-def _tried(model: LoadedModel, name: str, make: Make, learn: Dataset, place: Path) -> Way:
-    """One way on the older part of the rows, compared with the champion on their newer part."""
-    (older, newer), started = _divided(learn, TRIED), time.process_time()
+def _tries(model: LoadedModel, known: Mapping[str, Make], sides: tuple[Dataset, Dataset], place: Path,
+           promise: Mapping[str, Any] | None) -> tuple[Way, ...]:
+    """The ways, the cheapest first, until one is better beyond doubt and keeps every promise: dearer ones are spared."""
+    tried = list[Way]()
+    for name, make in known.items():
+        tried.append(_tried(model, name, make, sides, place))
+        way = tried[-1]
+        if promise and not way.error and way.difference > 0 and way.t > bar(len(known)) and \
+                reasons_of.keeps(load(_place(place, name)), sides[1], promise):
+            break
+    return tuple(tried)
+
+
+def _tried(model: LoadedModel, name: str, make: Make, sides: tuple[Dataset, Dataset], place: Path) -> Way:
+    """One way on the older rows, compared with the champion on those held out."""
+    (learn, held), started = sides, time.process_time()
     part = _place(place, name)
     try:
-        make(older, part)
-        found = _compared(model, load(part), newer)
+        make(learn, part)
+        found = _compared(model, load(part), held)
     except (RightfitError, ValueError, ArithmeticError) as error:
         return Way(name=name, difference=float("nan"), t=float("nan"), seconds=time.process_time() - started,
                    error=str(error)[:200])
@@ -228,7 +263,7 @@ def _value(model: LoadedModel, rows: Dataset, pred: Any, codes: Any) -> float:
                          model.task)
 
 
-def _pick(tried: tuple[Way, ...], place: Path, newer: Dataset) -> Way | None:
+def _pick(tried: tuple[Way, ...], place: Path, held: Dataset) -> Way | None:
     """The first way that cannot be told from the best, which must have gained something: less than one standard error
     of their paired difference apart."""
     gained = [way for way in tried if not way.error and way.difference > 0]
@@ -237,13 +272,13 @@ def _pick(tried: tuple[Way, ...], place: Path, newer: Dataset) -> Way | None:
     best = max(gained, key=lambda way: way.difference)
     top = load(_place(place, best.name))
     return next(way for way in gained
-                if way is best or _compared(load(_place(place, way.name)), top, newer).t < 1)
+                if way is best or _compared(load(_place(place, way.name)), top, held).t < 1)
 
 
-def _divided(rows: Dataset, share: float) -> tuple[Dataset, Dataset]:
-    """(older, newest): a share of the rows is the newest part; 300 where they are half at most, 600 at most."""
+def _divided(rows: Dataset) -> tuple[Dataset, Dataset]:
+    """(older, newest): 30 % of the rows are held out; 300 where they are half at most, 600 at most."""
     least = reference.FEWEST if len(rows) >= WATCHED else 0
-    cut = len(rows) - min(max(int(share * len(rows)), least), MOST)
+    cut = len(rows) - min(max(int(HELD * len(rows)), least), MOST)
     return rows.take(np.arange(cut)), rows.take(np.arange(cut, len(rows)))
 
 
@@ -251,42 +286,46 @@ def _place(place: Path, name: str) -> Path:
     return place / f"way-{name.replace(' ', '-')}"
 
 
-def _challenged(model: LoadedModel, part: Path, held: Dataset, way: str, tried: float | None) -> Updated:
-    """The challenge on held-out rows: one paired test, and every original limit measured again.
+def _challenged(model: LoadedModel, part: Path, held: Dataset, way: str,
+                against: tuple[float, bool]) -> tuple[Updated, dict[str, float]]:
+    """The challenge on held-out rows, by one paired test; with the metrics that have a limit.
 
-    A champion that keeps what was promised stays unless beaten beyond doubt; one that breaks a floor, unless somebody
-    meets it and is not worse. Of one that has lost its promise, `tried`, the t on the rows the way was picked by,
-    counts too (Stouffer): both rows together must leave no doubt.
+    against: standard errors that leave no doubt, and whether the champion has lost what it promised. One that keeps it
+    stays unless beaten beyond doubt; one that has lost it, unless beaten by more than one standard error, for then it
+    is the more likely that newer rows tell more; one that breaks a floor, unless somebody meets it and is not worse.
     """
-    other, task = load(part), model.task
-    found = _compared(model, other, held)
+    (least, lost), other = against, load(part)
+    task, found = model.task, _compared(model, other, held)
     pred, codes = delivered(other, rows_for(other, held))
     mine, my_codes = delivered(model, held)
     values = [_value(model, held, p, c) for p, c in ((mine, my_codes), (pred, codes))]
-    reached = scores(model, held, pred, codes)
-    figures = {**prove.figures(probe(part)), **reached} if task.limits else reached
-    checks = decide.check(task.limits, afford.priced(task.serving, task.limits, figures))
-    broken = [c for c in checks if not c.met]
-    better = found.difference > 0 and found.t > SIGNIFICANT
+    better = found.difference > 0 and found.t > least
     failing = [c for c in decide.check(floors(model), scores(model, held, mine, my_codes)) if not c.met]
-    needed = (bool(failing) and found.t > -SIGNIFICANT) or (
-        tried is not None and found.difference > 0 and (found.t + tried) / np.sqrt(2) > SIGNIFICANT)
     said = (f"{way}: {task.metric} {values[1]:.4g} against {values[0]:.4g} of the champion on {len(held)} "
             f"held-out rows, a gain of {found.difference:.4g} [{found.low:.4g}, {found.high:.4g}].")
-    if broken:
-        verdict = "It breaks a limit (" + ", ".join(c.name for c in broken) + "): the champion stays."
-    elif better:
+    verdict = ""
+    if better:
         verdict = "It is better beyond doubt and meets every original limit: it is promoted."
-    elif needed and failing:
+    elif failing and found.t > -SIGNIFICANT:
         verdict = "The champion breaks a limit which it meets, and it is not worse: it is promoted."
-    elif needed:
-        verdict = "The champion has lost what was promised, and on these and the rows before it does better: promoted."
-    else:
-        verdict = "That is not better beyond doubt: the champion stays."
-    promoted = not broken and (better or needed)
-    return Updated(status="promoted" if promoted else "kept", due=(), why=(said, verdict), metric=task.metric,
-                   champion=values[0], challenger=values[1], difference=found.difference, low=found.low,
-                   high=found.high, limits=checks)
+    elif lost and found.difference > 0 and found.t > 1:
+        verdict = "The champion has lost what was promised, and it does better by more than chance is likely to: promoted."
+    ended = Updated(status="promoted" if verdict else "kept", due=(), metric=task.metric, champion=values[0],
+                    why=(said, verdict or "That is not better beyond doubt: the champion stays."),
+                    challenger=values[1], difference=found.difference, low=found.low, high=found.high)
+    return ended, scores(model, held, pred, codes)
+
+
+def _within(found: Updated, model: LoadedModel, part: Path, reached: Mapping[str, float]) -> Updated:
+    """Every original limit: metrics as they were reached on the held-out rows, the rest measured on the package."""
+    task = model.task
+    figures = {**prove.figures(probe(part)), **reached} if task.limits else reached
+    checks = decide.check(task.limits, afford.priced(task.serving, task.limits, figures))
+    broken = [c.name for c in checks if not c.met]
+    if not broken:
+        return dataclasses.replace(found, limits=checks)
+    said = f"It breaks a limit ({', '.join(broken)}): the champion stays."
+    return dataclasses.replace(found, status="kept", limits=checks, why=(found.why[0], said))
 
 
 def _promise(folder: Path | None, model: LoadedModel) -> Mapping[str, Any] | None:
@@ -305,6 +344,16 @@ def promise(package: str | Path) -> dict[str, Any]:
     return {"promise": found} if found else {}
 
 
+def _until(folder: Path | None, model: LoadedModel, rows: Dataset) -> float | None:
+    """The newest time that the champion knows: kept in the registry's lineage, or in the package's schema."""
+    if folder is not None:
+        now = versions.read(folder)
+        kept = now.lineage(now.champion).details.get("until") if now.champion is not None else None
+        if kept is not None:
+            return float(kept)
+    return reasons_of.known_until(model, rows)
+
+
 def _kept(path: Path, registry: bool, found: Updated, print_: str) -> Updated:
     if registry:
         versions.keep(path, why=" ".join(found.why), data=print_, details={"due": list(found.due)})
@@ -312,14 +361,13 @@ def _kept(path: Path, registry: bool, found: Updated, print_: str) -> Updated:
 
 
 def _promoted(path: Path, registry: bool, part: Path, out: str | Path | None, found: Updated, print_: str,
-              promise: Mapping[str, Any]) -> Updated:
+              details: Mapping[str, Any]) -> Updated:
     if not registry:
         assert out is not None
         write.install(part, out)
         return dataclasses.replace(found, package=str(out))
     why = " ".join(found.why)
-    kept = {"promise": dict(promise), "due": list(found.due), "ways": asdict(found.ways)}
-    version = versions.add(path, part, data=print_, why=why, details=kept)
+    version = versions.add(path, part, data=print_, why=why, details=details)
     versions.challenge(path, version, why=why)
     versions.promote(path, version, why=why)
     return dataclasses.replace(found, version=version)

@@ -1,4 +1,5 @@
-"""Ways of retraining, the cheapest first: another rule, the same candidate on newer rows, a choice made anew."""
+"""Ways of retraining, the cheapest first: another rule, the same candidate on newer rows, the champion trained on, a choice
+made anew."""
 
 from __future__ import annotations
 
@@ -10,12 +11,12 @@ from typing import Any
 import numpy as np
 
 from rightfit import registry
-from rightfit.errors import UsageError
+from rightfit.errors import DataError, UsageError
 from rightfit.package import LoadedModel, write
-from rightfit.records import Candidate, Dataset, Need, Rule, Step, frozen, revive
+from rightfit.records import Candidate, Dataset, Model, Need, Rule, Step, frozen, revive
 
-FIT_S = 600.0
-WINDOWS = {"all rows": 1.0, "the newest third": 1 / 3}
+FIT_S, FEWEST = 600.0, 100
+WINDOWS = {"the newest third": 1 / 3, "all rows": 1.0}
 Make = Callable[[Dataset, Path], None]
 
 
@@ -30,15 +31,34 @@ class Way:
     error: str = ""
 
 
-def ways(model: LoadedModel) -> dict[str, Make]:
-    """Ways of retraining, the cheapest first: each writes a package made from labelled rows."""
+def ways(model: LoadedModel, until: float | None = None) -> dict[str, Make]:
+    """Ways of retraining, the cheapest first: each writes a package made from labelled rows.
+
+    until: the newest time that the model knows, on the clock of the rows; training goes on with those after it.
+    """
     found: dict[str, Make] = {"recalibrate": lambda rows, part: recalibrate(model, rows, part)} \
         if model.task.classifies else {}
 
     def of(share: float) -> Make:
         return lambda rows, part: refit(model, rows.take(np.arange(int(len(rows) * (1 - share)), len(rows))), part)
 
-    return found | {f"refit on {name}": of(share) for name, share in WINDOWS.items()}
+    found |= {f"refit on {name}": of(share) for name, share in WINDOWS.items()}
+    said = model.info["candidate"]
+    family = registry.plugins("rightfit.models").get(said["family"])
+    if family is not None and family.resume is not None and not said.get("steps"):
+        found["go on with the champion"] = lambda rows, part: onward(model, newer(rows, until), part)
+    return found
+
+
+def newer(rows: Dataset, until: float | None) -> Dataset:
+    """The rows that a model has not seen; all where their clock is not known. Raises DataError for too few."""
+    if until is None or rows.time is None:
+        return rows
+    new = np.flatnonzero(rows.time > until)
+    if len(new) < FEWEST:
+        raise DataError(f"training goes on with {FEWEST} rows that the champion does not know; got rows={len(new)}, "
+                        "wait for more.")
+    return rows.take(new)
 
 
 def recalibrate(model: LoadedModel, rows: Dataset, part: Path) -> None:
@@ -54,22 +74,42 @@ def recalibrate(model: LoadedModel, rows: Dataset, part: Path) -> None:
 
 def refit(model: LoadedModel, rows: Dataset, part: Path) -> None:
     """The same candidate on other rows; its rule is tuned on their newest fifth by a model of the rest."""
-    from rightfit.metrics import conformal, rules
     from rightfit.tuning import trial
 
+    candidate, deadline = _candidate(model), time.monotonic() + FIT_S
+    _made(model, rows, part, lambda some: trial.fit(candidate, some, model.task, seed=0, deadline=deadline))
+
+
+def onward(model: LoadedModel, rows: Dataset, part: Path) -> None:
+    """Training goes on from the model itself, so that what it learned from rows that are gone is kept."""
+    candidate, deadline = _candidate(model), time.monotonic() + FIT_S
+    family = registry.plugin("rightfit.models", candidate.family, "family")
+
+    def fit(some: Dataset) -> Model:
+        fitted: Model = family.resume(candidate.params, model.task, model.path).fit(some, seed=0, deadline=deadline)
+        return fitted
+
+    _made(model, rows, part, fit)
+
+
+def _candidate(model: LoadedModel) -> Candidate:
     said = model.info["candidate"]
-    candidate = Candidate(family=said["family"], params=said["params"],
-                          steps=tuple(revive(Step, step) for step in said.get("steps", ())))
-    deadline, rule = time.monotonic() + FIT_S, Rule()
+    return Candidate(family=said["family"], params=said["params"],
+                     steps=tuple(revive(Step, step) for step in said.get("steps", ())))
+
+
+def _made(model: LoadedModel, rows: Dataset, part: Path, fit: Callable[[Dataset], Model]) -> None:
+    """A package of what `fit` makes of the rows, with a rule of its own."""
+    from rightfit.metrics import conformal, rules
+
+    rule = Rule()
     if model.task.classifies or model.task.coverage is not None:
         cut = int(0.8 * len(rows))
-        first = trial.fit(candidate, rows.take(np.arange(cut)), model.task, seed=0, deadline=deadline)
         newest = rows.take(np.arange(cut, len(rows)))
-        raw = first.predict(newest.X)
+        raw = fit(rows.take(np.arange(cut))).predict(newest.X)
         rule = rules.tune(newest.y, raw, model.task.metric, model.task)
         rule = conformal.bounded(rule, newest.y, rules.apply(raw, model.task, rule)[0], model.task)
-    fitted = trial.fit(candidate, rows, model.task, seed=0, deadline=deadline)
-    write.write(fitted, part, task=model.task, schema=model.schema, rule=rule, candidate=candidate,
+    write.write(fit(rows), part, task=model.task, schema=model.schema, rule=rule, candidate=_candidate(model),
                 sample=list(model.sample))
 
 

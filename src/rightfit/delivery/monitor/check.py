@@ -14,10 +14,9 @@ from rightfit.delivery.monitor.compare import Past, Rules, compare, telling
 from rightfit.delivery.monitor.records import FeatureDrift, Monitoring, Performance
 from rightfit.errors import DataError, UsageError
 from rightfit.package import LoadedModel, load, verify
-from rightfit.records import Finding, Need, frozen
+from rightfit.records import Need, frozen
 
 ONE_SIDED = 1.645
-OUTSIDE = 0.01  # of a window: below that, values beyond the reference are no finding
 
 
 @frozen
@@ -77,7 +76,7 @@ def look(package: str | Path, data: Any, labels: Any = None, *, key: str | None 
         return Monitoring(alarm=bool(lost or fell) or any(f.alarm for f in features), enough=True, rows=len(window),
                           features=features, expected=expected, estimated=guess, realised=real, lost=lost,
                           labelled=0 if window.y is None else len(window.y),
-                          findings=(*fell, *_outside(sketch.seen, other))), kept
+                          findings=tuple(fell)), kept
 
 
 def _shown(feature: FeatureDrift, one: Any, other: Any, X: Any) -> FeatureDrift:
@@ -187,22 +186,3 @@ def worse(model: LoadedModel, found: Performance, expected: Performance) -> bool
     sign = 1.0 if base.find(model.task.metric, model.task.problem).greater_is_better else -1.0
     error = float(np.hypot(found.high - found.low, expected.high - expected.low)) / 3.92
     return sign * (expected.value - found.value) > ONE_SIDED * max(error, 1e-12)
-
-
-def _outside(one: Any, other: Any) -> list[Finding]:
-    """Values that the reference never had: beyond its range, or categories that are new."""
-    found = []
-    for name in (n for n in one if n in other and one[n].ndim == 1):
-        if one[name].dtype == object:
-            known = set(one[name].tolist())
-            strange = np.array([v is not None and v not in known for v in other[name]])
-            said = "new categories such as " + repr(next((v for v in other[name][strange]), ""))
-        else:
-            low, high = np.nanmin(one[name], initial=np.inf), np.nanmax(one[name], initial=-np.inf)
-            strange = (other[name] < low) | (other[name] > high)
-            said = f"values outside {low:.4g}..{high:.4g}"
-        share = float(strange.mean())
-        if share >= OUTSIDE:
-            found.append(Finding(code="outside_reference", severity="warning", column=name,
-                                 evidence=f"{share:.1%} of the rows have {said}", data={"share": share}))
-    return found

@@ -8,14 +8,15 @@ from typing import Any
 import numpy as np
 
 from rightfit import registry
-from rightfit.delivery.monitor import windows
+from rightfit.delivery.monitor import outside, windows
 from rightfit.delivery.monitor.records import FeatureDrift
 from rightfit.delivery.monitor.windows import Detector
 from rightfit.records import frozen
 
 TESTS = "rightfit.delivery.monitor.drift"
 LEVEL = 0.05
-MISSING = ": missing"
+MISSING, OUTSIDE, TOGETHER = ": missing", ": outside", "(all columns)"
+STRANGE = 0.01  # of a window: the floor for values that the reference never had
 COARSER = 2  # for what is made of predictions: those of the reference come from models of some of the rows
 _DEFAULT = {"number": "ks", "category": "chi_square", "vectors": "mmd"}
 
@@ -24,8 +25,9 @@ _DEFAULT = {"number": "ks", "category": "chi_square", "vectors": "mmd"}
 class Rules:
     """When a window alarms: rows at least, effect at least, and in `k` of the last `n` windows.
 
-    tests: {number, category or vectors: name of a drift test}, where another than the default is wanted. time: a column
-    whose clock must not go backwards. stream: adwin or page_hinkley over the labelled rows, in their order.
+    tests: {number, category or vectors: name of a drift test}, where another than the default is wanted; {all: name of
+    one on vectors} for all columns together. time: a column whose clock must not go backwards. stream: adwin or
+    page_hinkley over the labelled rows, in their order.
     """
 
     minimum: int = 100
@@ -56,28 +58,63 @@ def compare(reference: Mapping[str, Any], window: Mapping[str, Any], *, importan
     """The columns of both sides tested, and what the next windows must know of this one; as `reference.see` gives them.
 
     p are adjusted over all tests of this window and of the n - 1 before it (Benjamini & Hochberg 1995). Significant:
-    adjusted p at most 0.05 and effect at least the floor. A column with gaps has a test of its share of gaps too.
+    adjusted p at most 0.05 and effect at least the floor. A column with gaps has a test of its share of gaps too, one of
+    numbers or categories a test of values that the reference never had.
     """
     rules, importance = rules or Rules(), importance or {}
     before = list(past)[len(past) - (rules.n - 1):] if rules.n > 1 else []
     found: list[tuple[str, str, float, float, str]] = []
     for place, name in enumerate(n for n in reference if n in window):
         found += _tested(name, reference[name], window[name], rules, np.random.default_rng([seed, place]))
+    if "all" in (rules.tests or {}):
+        found.append(_together(reference, window, rules, np.random.default_rng([seed, len(reference)])))
     raw = [p for _, _, p, _, _ in found]
     every = raw + [p for one in before for p in one.p.values()]
     adjusted = windows.adjust(every)[:len(raw)]
     features = []
     for (name, test, _, effect, shift), p in zip(found, adjusted, strict=True):
-        significant = bool(p <= LEVEL and effect >= rules.floor * (COARSER if name.startswith("(") else 1))
+        significant = bool(p <= LEVEL and effect >= _floor(name, rules))
         lasting = windows.persistent([*(name in one.significant for one in before), significant], rules.k, rules.n)
         features.append(FeatureDrift(name=name, test=test, p=float(p), effect=effect, shift=shift,
-                                     importance=float(importance.get(name.removesuffix(MISSING), 0.0)),
+                                     importance=float(importance.get(name.removesuffix(MISSING).removesuffix(OUTSIDE), 0.0)),
                                      significant=significant, alarm=significant and lasting,
                                      psi=_psi(reference, window, name) if significant else None))
     features.sort(key=lambda f: (not f.alarm, not f.significant, -f.effect * (f.importance or 1e-9), f.p))
     now = Past(p={name: float(p) for (name, *_), p in zip(found, raw, strict=True)},
                significant=tuple(f.name for f in features if f.significant))
     return tuple(features), now
+
+
+def _floor(name: str, rules: Rules) -> float:
+    if name.endswith(OUTSIDE):
+        return min(rules.floor, STRANGE)
+    return rules.floor * (COARSER if name.startswith("(") and name != TOGETHER else 1)
+
+
+def _together(reference: Mapping[str, Any], window: Mapping[str, Any], rules: Rules,
+              rng: Any) -> tuple[str, str, float, float, str]:
+    """All columns of the data at once: what depends on what is seen too, not only each column by itself."""
+    names = [n for n in reference if n in window and not n.startswith("(")]
+    test = registry.plugin(TESTS, (rules.tests or {})["all"], "drift test")
+    pooled = np.column_stack([_figures(np.concatenate([reference[n], window[n]])) for n in names])
+    count = len(reference[names[0]])
+    p, effect = test.run(pooled[:count], pooled[count:], rng)
+    return TOGETHER, test.name, float(p), float(effect), ""
+
+
+def _figures(values: Any) -> Any:
+    """float32 (n, columns) of pooled rows, in standard deviations: a category by the rank of its frequency, a gap as
+    the mean, beside a column of gaps where there are any."""
+    import pandas as pd
+
+    gaps = _gaps(values)
+    if values.dtype == object:
+        counts = pd.Series(values).value_counts()
+        values = pd.Series(values).map(dict(zip(counts.index, range(len(counts)), strict=True))).to_numpy(float)
+    table = np.asarray(values, float).reshape(len(values), -1)
+    mean, spread = np.nanmean(table[~gaps], axis=0), np.nanstd(table[~gaps], axis=0)
+    table = np.where(gaps[:, None], 0.0, (table - mean) / np.where(spread > 0, spread, 1.0))
+    return np.column_stack([table, gaps] if gaps.any() else [table]).astype(np.float32)
 
 
 def _tested(name: str, one: Any, other: Any, rules: Rules, rng: Any) -> list[tuple[str, str, float, float, str]]:
@@ -94,7 +131,10 @@ def _tested(name: str, one: Any, other: Any, rules: Rules, rng: Any) -> list[tup
         test = registry.plugin(TESTS, (rules.tests or {}).get(on) or _DEFAULT[on], "drift test")
         p, effect = test.run(*((side.astype(np.float32) if on == "vectors" else side) for side in (one, other)), rng)
         if p is not None:
-            found.append((name, test.name, float(p), float(effect), shift(one, other)))
+            found.append((name, test.name, float(p), float(effect), shift(one, other) if p <= LEVEL else ""))
+        if on != "vectors" and not name.startswith("("):
+            strange, share, said = outside.outside(one, other, rng)
+            found.append((name + OUTSIDE, "exceedance", strange, share, f"{share:.1%} of the rows {said}"))
     return found
 
 

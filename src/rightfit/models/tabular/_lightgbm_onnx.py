@@ -18,10 +18,10 @@ LINKS = {"regression": None, "quantile": None, "lambdarank": None, "poisson": "E
          "binary": "Sigmoid", "multiclass": "Softmax"}
 
 
-def from_text(text: str) -> Any:
+def from_text(text: str, raw: bool = False) -> Any:
     """`Booster.model_to_string()` as a model X (n, features) -> Y (n, k): probabilities of each class, or one value.
 
-    Objectives of LINKS; numeric splits. Raises PackageError for models that need more.
+    raw: the sums of the trees instead, one column for two classes. Objectives of LINKS; numeric splits. Raises PackageError for models that need more.
     """
     from onnx import TensorProto, helper
 
@@ -34,9 +34,11 @@ def from_text(text: str) -> Any:
     _must(bool(trees), "trees", "at least one", len(trees))
     width, features = int(top["num_tree_per_iteration"]), int(top["max_feature_idx"]) + 1
     parts = [_arrays(tree, number, number % width) for number, tree in enumerate(trees)]
-    scores = "scores" if LINKS[name] else "Y"
+    scores = "scores" if LINKS[name] and not raw else "Y"
     nodes = [regressor(parts, width, scores)]
-    if name == "binary":
+    if raw:
+        pass
+    elif name == "binary":
         nodes += [helper.make_node("Neg", [scores], ["against"]),
                   helper.make_node("Concat", ["against", scores], ["both"], axis=1),
                   helper.make_node("Sigmoid", ["both"], ["Y"])]
@@ -45,7 +47,7 @@ def from_text(text: str) -> Any:
     elif LINKS[name] == "Exp":
         nodes.append(helper.make_node("Exp", [scores], ["Y"]))
     opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid("ai.onnx.ml", ML_OPSET)]
-    return _model(nodes, [], features, 2 if name == "binary" else width, TensorProto.FLOAT, opsets)
+    return _model(nodes, [], features, 2 if name == "binary" and not raw else width, TensorProto.FLOAT, opsets)
 
 
 def _fields(block: str) -> dict[str, str]:

@@ -29,7 +29,8 @@ class Rows:
     `loss` is squared (classes: log loss), or quantile at `level`, poisson, tweedie of variance `power` or rank within
     `query` (n,), where y is left as it is. monotone: a sign per column of X, or empty.
     weight: float64 (n,) with mean 1, or None. inner: (train, valid) positions for early stopping, or None.
-    categorical: positions of X that hold integer codes. deadline: time.monotonic seconds.
+    categorical: positions of X that hold integer codes. deadline: time.monotonic seconds. start: scores (n, 1) log odds
+    or (n, classes) to which a booster adds, its core then gives and writes the scores that it adds; else None.
     """
 
     X: Any
@@ -45,6 +46,7 @@ class Rows:
     power: float = 1.0
     query: Any = None
     monotone: tuple[int, ...] = ()
+    start: Any = None
 
     @property
     def late(self) -> bool:
@@ -55,7 +57,9 @@ class Rows:
         """The rows at positions (m,), without an inner split."""
         weight = None if self.weight is None else self.weight[rows]
         query = None if self.query is None else self.query[rows]
-        return dataclasses.replace(self, X=self.X[rows], y=self.y[rows], weight=weight, query=query, inner=None)
+        start = None if self.start is None else self.start[rows]
+        return dataclasses.replace(self, X=self.X[rows], y=self.y[rows], weight=weight, query=query, inner=None,
+                                   start=start)
 
     def by_query(self) -> tuple[Rows, Any]:
         """The rows with those of one query together, as rankers want them, and the number of each (queries,)."""

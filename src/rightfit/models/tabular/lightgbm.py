@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from rightfit.models.tabular._lightgbm_onnx import from_text
+from rightfit.models.tabular._onward import Onward
 from rightfit.models.tabular._parts import PROBLEMS, Core, Rows, quiet, threads, trees_per_round, two_columns
 from rightfit.models.tabular._pipeline import TabularModel
 from rightfit.records import Dimension, Facts, Family, Task
@@ -73,7 +75,8 @@ def _learn(rows: Rows, params: Mapping[str, Any]) -> Core:
         sizes = None
         if part.query is not None:
             part, sizes = part.by_query()
-        return lightgbm.Dataset(part.X, part.y, weight=part.weight, group=sizes, **more)
+        start = None if part.start is None else part.start.ravel(order="F")
+        return lightgbm.Dataset(part.X, part.y, weight=part.weight, group=sizes, init_score=start, **more)
 
     with quiet():
         data = grouped(train, params={"verbosity": -1, "num_threads": threads()})
@@ -82,14 +85,14 @@ def _learn(rows: Rows, params: Mapping[str, Any]) -> Core:
         booster = lightgbm.train(_settings(train, params), data, trees, valid_sets=sets,
                                  valid_names=["inner"][:len(sets)],
                                  callbacks=[_stopper(rows.deadline, int(params["patience"]))])
-    best = int(booster.best_iteration)
+    best, raw = int(booster.best_iteration), rows.start is not None
 
     def predict(X: Any) -> Any:
-        out: Any = booster.predict(X, num_iteration=best, num_threads=1)
-        return two_columns(out) if rows.classes == 2 else out.reshape(len(X), -1)
+        out: Any = booster.predict(X, num_iteration=best, num_threads=1, raw_score=raw)
+        return two_columns(out) if rows.classes == 2 and not raw else out.reshape(len(X), -1)
 
     def onnx() -> Any:
-        return from_text(booster.model_to_string(num_iteration=best))
+        return from_text(booster.model_to_string(num_iteration=best), raw)
 
     return Core(predict=predict, onnx=onnx, learned={"n_estimators": best})
 
@@ -99,8 +102,13 @@ def build(params: Mapping[str, Any], task: Task) -> TabularModel:
     return TabularModel(task, {**DEFAULTS, **params}, _learn, ENCODER)
 
 
+def resume(params: Mapping[str, Any], task: Task, package: Path) -> Onward:
+    """An unfitted model that adds trees to what a package of this family says."""
+    return Onward(task, {**DEFAULTS, **params}, _learn, package)
+
+
 SPEC = Family(
-    name="lightgbm", modality="tabular", problems=PROBLEMS, build=build,
+    name="lightgbm", modality="tabular", problems=PROBLEMS, build=build, resume=resume,
     facts=Facts(year=2017,
                 paper="Ke et al., LightGBM: A Highly Efficient Gradient Boosting Decision Tree, NeurIPS 2017",
                 licence="MIT", framework="lightgbm",

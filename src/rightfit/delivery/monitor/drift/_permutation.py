@@ -23,10 +23,19 @@ def p_value(observed: float, drawn: Callable[[Any], Any], sides: tuple[int, int]
     Exact in size: Besag & Clifford, Sequential Monte Carlo p-values, Biometrika 78, 1991.
     """
     labels = np.arange(sum(sides)) < sides[0]
+
+    def hits(size: int) -> Any:
+        return drawn(rng.permuted(np.tile(labels, (size, 1)), axis=1)) >= observed * (1 - 1e-9)
+
+    return sequential(hits, most, max(CELLS // len(labels), 1))
+
+
+def sequential(hits: Callable[[int], Any], most: int, at_once: int) -> float:
+    """The same of draws that are made otherwise: hits(draws) -> (draws,) bool, which reach what was observed."""
     done = reached = 0
     while done < most:
-        size = min(done if done else FIRST, most - done, max(CELLS // len(labels), 1))
-        hit = drawn(rng.permuted(np.tile(labels, (size, 1)), axis=1)) >= observed * (1 - 1e-9)
+        size = min(done if done else FIRST, most - done, at_once)
+        hit = hits(size)
         if reached + hit.sum() >= ENOUGH:
             return float(ENOUGH / (done + np.flatnonzero(hit)[ENOUGH - reached - 1] + 1))
         done, reached = done + size, reached + int(hit.sum())
