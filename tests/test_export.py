@@ -263,6 +263,17 @@ def test_triton_configurations(home, tmp_path):
     assert text.count("{") == text.count("}") and text.count("[") == text.count("]")
 
 
+def test_triton_reads_the_configurations(home, tmp_path):
+    config = pytest.importorskip("tritonclient.grpc.model_config_pb2")
+    from google.protobuf import text_format
+
+    for name in ("binary", "regression", "pictures", "texts"):
+        out = export(home / name, "triton", tmp_path / name) / "models"
+        for path in out.rglob("config.pbtxt"):
+            found = text_format.Parse(path.read_text(encoding="utf-8"), config.ModelConfig())
+            assert found.name == path.parent.name and found.input and found.output and found.max_batch_size > 0
+
+
 # --- tflite and mlflow ------------------------------------------------------------------------------------------------
 
 def test_tflite_says_what_it_needs(home, tmp_path):

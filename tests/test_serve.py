@@ -513,6 +513,14 @@ def test_texts_that_the_description_allows_are_read(column):
     every()
 
 
+def test_a_form_lets_other_values_in_where_it_cannot_show_all(serving, monkeypatch):
+    fields = {one["name"]: one for one in serving().get("/schema").json()["fields"]}
+    assert not any(one["more"] for one in fields.values())
+    monkeypatch.setattr(pages, "SHOWN_CATEGORIES", 1)
+    colour = {one["name"]: one for one in serving().get("/schema").json()["fields"]}["colour"]
+    assert colour["more"] and len(colour["categories"]) == 1
+
+
 def test_more_of_a_forms_further_fields_do_not_make_more_records(serving):
     def ask(*names):
         parts = "".join(f'--b\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n1\r\n' for name in names)

@@ -60,7 +60,8 @@ def form_schema(served: Served, name: str) -> dict[str, Any]:
         value = sample.get(column.name)
         plain = isinstance(value, str | int | float | bool) and column.name not in served.media
         fields.append({"name": column.name, "kind": column.kind, "file": column.name in served.media,
-                       "categories": list(column.categories[:SHOWN_CATEGORIES]), "low": column.low,
+                       "categories": list(column.categories[:SHOWN_CATEGORIES]),
+                       "more": len(column.categories) > SHOWN_CATEGORIES, "low": column.low,
                        "high": column.high, "example": value if plain else None})
     task = served.model.task
     return {"model": name, "version": served.version, "number": served.number, "problem": task.problem,
