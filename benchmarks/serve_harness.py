@@ -100,7 +100,11 @@ class Running:
         self.port = free_port()
         command = [*(program or (sys.executable, "-m", "rightfit")), "serve", str(source), "--port", str(self.port)]
         self.process = subprocess.Popen([*command, *options], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-        self.ready_s = ready(self.port, "/v2/health/ready", 30, self.process)
+        try:
+            self.ready_s = ready(self.port, "/v2/health/ready", 30, self.process)
+        except SystemExit:
+            self.process.kill()
+            raise
         self.started = 0  # processes that have said that they serve
         threading.Thread(target=self._listen, daemon=True).start()
 
