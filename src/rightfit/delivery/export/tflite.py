@@ -23,6 +23,8 @@ from rightfit.package.cores import _tap
 NEEDED = ("onnx2tf", "tensorflow")
 TOLERANCE = 1e-3
 PROVEN = 32
+PICTURES = "calibration_image_sample_data_20x128x128x3_float32.npy"
+"""What onnx2tf tries a graph of pictures on; it would fetch them if they did not lie where it works."""
 
 
 def _only_graph(model: LoadedModel, package: Path) -> Path:
@@ -90,10 +92,13 @@ def _convert(graph: Path, folder: Path) -> Path:
     if missing:
         raise Unavailable(f"a TFLite export needs onnx2tf and TensorFlow; got no {missing[0]}, install them with "
                           "`pip install onnx2tf tensorflow` in an environment of their own.")
+    single = _single(graph, folder)
+    pictures = np.random.default_rng(0).random((20, 128, 128, 3), dtype=np.float32)
+    np.save(folder / PICTURES, pictures)
     try:
-        with _hushed():
+        with _hushed(), contextlib.chdir(folder):
             import_module("onnx2tf").convert(
-                input_onnx_file_path=str(_single(graph, folder)), output_folder_path=str(folder), batch_size=1,
+                input_onnx_file_path=str(single), output_folder_path=str(folder), batch_size=1,
                 non_verbose=True, keep_shape_absolutely_input_names=["X"])
     except (Exception, SystemExit) as error:  # onnx2tf raises and exits as it likes
         said = " ".join(str(error).split())[:200]
