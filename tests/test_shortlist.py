@@ -16,7 +16,7 @@ def test_in_a_short_budget_what_is_slow_waits():
     task = Task(modality="tabular", problem="binary", target=("y",), metric="roc_auc", classes=("a", "b"), rows=10_000,
                 features=30)
     clean = Audit(rows=10_000, columns=31, findings=())
-    short, long = (shortlist.shortlist(task, clean, Need(budget=budget)) for budget in ("9s", "90s"))
+    short, long = (shortlist.shortlist(task, clean, Need(budget=budget, workers=2)) for budget in ("9s", "90s"))
     before = [c.family for c in short.candidates[:4]]
     assert "catboost" not in before and "lightgbm" in before[:2]
     assert "catboost" in [c.family for c in long.candidates[:3]]

@@ -579,6 +579,7 @@ class Treatment:
     """A treatment's SPEC: `plan(audit, task)` gives params or None; `apply(data, params, seed)` gives new rows.
 
     Treatments act on the training rows of a fold only, inside the trial, so that no validation row is ever touched.
+    teacher: how many fits of a teacher it makes, one that takes params `teacher` {"family", "params"} and `seconds`.
     """
 
     name: str
@@ -586,6 +587,7 @@ class Treatment:
     apply: Callable[[Dataset, Mapping[str, Any], int], Dataset]
     handles: str = ""
     doc: str = ""
+    teacher: int = 0
 
 
 @frozen

@@ -24,6 +24,7 @@ from rightfit.tuning.state import Race
 
 STEPS = 25  # of greedy selection, with replacement
 SIZES = (3, 8)  # members at most: a small blend that is nearly as cheap as its members, and a large one
+KEEP = 0.6  # of the reserve, below which no blend is begun
 PARTNERS = 12  # the best candidates, among which a blend selects
 ROWS = 20_000  # on which weights are chosen
 SOFT = {"binary": "log_loss", "multiclass": "log_loss", "multilabel": "log_loss"}
@@ -38,7 +39,8 @@ def mix(race: Race) -> None:
         return
     for family in families:
         for size in SIZES:
-            _enter(race, family, entries, size)
+            if race.clock.left(KEEP * race.reserve) > 0:
+                _enter(race, family, entries, size)
 
 
 def members_of(board: Board, composed: set[str]) -> list[Entry]:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rightfit.data.treatments import distil
-from rightfit.records import Candidate, Family, Limit, Step
+from rightfit import registry
+from rightfit.records import Candidate, Family, Limit, Step, Treatment
 from rightfit.tuning import blend
 from rightfit.tuning.board import Board, Entry, broken, leader_of
 from rightfit.tuning.settle import settled
@@ -24,9 +24,12 @@ SUMMED = ("latency_p50_ms", "latency_p95_ms", "latency_p99_ms", "size_mib")
 
 def student(race: Race) -> Unit | None:
     """The leader as the student of a blend that would be better and is forbidden, on its first fold; asked for once."""
-    known = [c for c in race.board.candidates.values() if any(s.name == distil.SPEC.name for s in c.steps)]
+    lesson = next((t for t in registry.plugins("rightfit.data.treatments").values() if t.teacher), None)
+    if lesson is None:
+        return None
+    known = [c for c in race.board.candidates.values() if any(s.name == lesson.name for s in c.steps)]
     if not known and not race.taught:
-        found = _pupil(race)
+        found = _pupil(race, lesson)
         known = [found] if found is not None else []
         for candidate in known:
             race.enter(candidate)
@@ -34,10 +37,10 @@ def student(race: Race) -> Unit | None:
     return first if first is not None and race.open(first) else None
 
 
-def _pupil(race: Race) -> Candidate | None:
+def _pupil(race: Race, lesson: Treatment) -> Candidate | None:
     board, best = race.board, leader_of(race.board)
     mixed = [f for f in race.short.families.values() if f.compose is not None]
-    if best is None or not mixed or not board.task.limits or board.task.problem not in distil.METRICS:
+    if best is None or not mixed or not board.task.limits or board.task.problem not in mixed[0].problems:
         return None
     family = race.short.families[best.candidate.family]
     entries = blend.members_of(board, {f.name for f in mixed})
@@ -48,13 +51,13 @@ def _pupil(race: Race) -> Candidate | None:
     if teacher is None or not forbidden(board.task.limits, members):
         return None
     fits = sum(e.measured.get("fit_s", 0.0) for e in members)
-    folds = board.per_repeat * (fits * (distil.FOLDS - 1) + best.measured.get("fit_s", 0.0))
+    folds = board.per_repeat * (fits * (lesson.teacher - 1) + best.measured.get("fit_s", 0.0))
     if folds > SHARE * race.clock.left(race.reserve) * race.workers:
         return None
     told = {"family": teacher.family, "params": dict(teacher.params)}
     plain = settled(best.candidate, best.learned)
-    seconds = round(max(LEAST_S, SLACK * (distil.FOLDS - 1) * fits), 1)
-    step = Step(name=distil.SPEC.name, params={"teacher": told, "seconds": seconds})
+    seconds = round(max(LEAST_S, SLACK * (lesson.teacher - 1) * fits), 1)
+    step = Step(name=lesson.name, params={"teacher": told, "seconds": seconds})
     return Candidate(family=plain.family, params=plain.params, steps=(step,))
 
 
