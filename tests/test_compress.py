@@ -332,6 +332,23 @@ def labelled(tmp_path_factory: Any) -> str:
     return str(path)
 
 
+def test_an_attempt_that_cannot_be_measured_is_listed_and_the_others_go_on(
+        package: Path, labelled: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, seen = compressing.probe, list[Path]()
+
+    def slow(path: Path) -> Any:
+        seen.append(path)
+        if len(seen) == 2:
+            raise PackageError("a package must be measured within 300 s; got no end.")
+        return real(path)
+
+    monkeypatch.setattr(compressing, "probe", slow)
+    found = compressing.compress(package, tmp_path / "small", data=labelled)
+    lost = [a for a in found.attempts if a.reason.startswith("was not measured: a package must")]
+    assert len(lost) == 1 and not lost[0].measured and found.status == "compressed" and found.chosen != lost[0].name
+    assert "was not measured" in compressing.table(found)
+
+
 def test_a_finished_package_gets_smaller_without_loss(package: Path, labelled: str, tmp_path: Path) -> None:
     out = tmp_path / "small"
     found = compressing.compress(package, out, limits=(SMALL,), data=labelled)

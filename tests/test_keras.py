@@ -195,6 +195,6 @@ def test_imagenet_weights_get_the_pixels_they_were_trained_on(tmp_path):
 def test_stripes_are_learned():
     data, task = pictures(n=300)
     model = keras_net.build({**keras_net.SPEC.smoke, "epochs": 12}, task)
-    model.fit(data, seed=0, deadline=time.monotonic() + 120)
+    model.fit(data, seed=0, deadline=LATER)
     new = pictures(n=60, seed=1)[0]
     assert np.mean(model.predict(new.X).argmax(axis=1) == new.y) > 0.6

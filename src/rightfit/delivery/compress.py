@@ -15,7 +15,7 @@ import numpy as np
 from rightfit import decide, registry
 from rightfit.decide import Contender
 from rightfit.delivery import prove
-from rightfit.errors import UsageError
+from rightfit.errors import PackageError, UsageError
 from rightfit.package import LoadedModel, load, verify, write
 from rightfit.package.probe import probe
 from rightfit.records import Candidate, Dataset, Limit, LimitCheck, Step, asdict, frozen, revive
@@ -33,7 +33,7 @@ KEPT = "as it is"
 
 @frozen
 class Attempt:
-    """One way of compressing. `name`: its steps; `measured`: what its package costs, empty where it was not made.
+    """One way of compressing. `name`: its steps; `measured`: what its package costs, empty where that is not known.
 
     `loss`: utility lost on labelled rows, with its 95 % interval `low`, `high`, and in standard errors `t`; nan
     without. `changed`: share of labels that differ, or root mean square of values in their standard deviations.
@@ -207,7 +207,10 @@ def _attempt(bench: _Bench, steps: tuple[Step, ...], number: int) -> Attempt:
     path = _packed(bench, folder)
     if reason := _too_much(bench, found):
         return dataclasses.replace(found, measured={"size_mib": size_mib(path)}, reason=reason)
-    return dataclasses.replace(found, measured=prove.figures(probe(path)))
+    try:
+        return dataclasses.replace(found, measured=prove.figures(probe(path)))
+    except PackageError as error:  # the other attempts count all the same
+        return dataclasses.replace(found, reason=f"was not measured: {error}")
 
 
 def _lost(bench: _Bench, model: LoadedModel) -> dict[str, Any]:
@@ -267,7 +270,10 @@ def _confirmed(bench: _Bench, attempts: Sequence[Attempt]) -> tuple[Attempt, ...
 
 
 def _quicker(bench: _Bench, attempt: Attempt, folder: Path) -> Attempt:
-    again = prove.figures(probe(folder.with_suffix(".zip") if bench.zipped else folder))
+    try:
+        again = prove.figures(probe(folder.with_suffix(".zip") if bench.zipped else folder))
+    except PackageError:
+        return attempt  # its earlier figures stand
     better = again["latency_p50_ms"] < attempt.measured["latency_p50_ms"]
     return dataclasses.replace(attempt, measured=again if better else attempt.measured)
 

@@ -8,8 +8,8 @@ from typing import Any
 from rightfit.models._blend import FACTS, Blend, compose
 from rightfit.records import Family
 
-DEFAULTS: Mapping[str, Any] = {"members": [{"family": "tfidf_nb", "params": {}}, {"family": "tfidf_svm", "params": {}}],
-                               "weights": [0.5, 0.5]}
+DEFAULTS: Mapping[str, Any] = {"weights": [0.5, 0.5], "members": [{"family": "tfidf_linear", "params": {}},
+                                                                  {"family": "tfidf_svm", "params": {}}]}
 
 SPEC = Family(
     name="text_blend", modality="text", problems=("binary", "multiclass", "multilabel", "regression"), build=Blend,
