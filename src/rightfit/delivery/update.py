@@ -31,8 +31,7 @@ from rightfit.package.probe import probe
 from rightfit.records import Dataset, LimitCheck, Need, asdict, frozen
 from rightfit.resources import afford
 
-HELD, MOST = 0.3, 600  # of the labelled rows, the newest are held out: a gain of 3 % accuracy where 15 % of the answers
-# differ is significant on 600; the more, the older is what the challengers know
+HELD = 0.3  # of the labelled rows, the newest are held out: long enough that a passing mood of the data proves nothing
 FEWEST = 100  # labelled rows below which no update is judged
 WATCHED = 2 * reference.FEWEST  # the same, where the rows held out must make a new reference
 Anew = Callable[[Any, Need, Path], Path | None]
@@ -233,7 +232,7 @@ def _tried(model: LoadedModel, name: str, make: Make, sides: tuple[Dataset, Data
     part = _place(place, name)
     try:
         make(learn, part)
-        found = _compared(model, load(part), held)
+        found = _compared(model, load(part), held, together=True)
     except (RightfitError, ValueError, ArithmeticError) as error:
         return Way(name=name, difference=float("nan"), t=float("nan"), seconds=time.process_time() - started,
                    error=str(error)[:200])
@@ -248,12 +247,16 @@ def rows_for(model: LoadedModel, rows: Dataset) -> Dataset:
                                                                         schema=model.schema)
 
 
-def _compared(champion: LoadedModel, other: LoadedModel, rows: Dataset) -> Any:
+def _compared(champion: LoadedModel, other: LoadedModel, rows: Dataset, together: bool = False) -> Any:
+    """other minus champion. together: rows next to each other in time are drawn together, sqrt(n) at once (Kuensch
+    1989), so that what was right for some days in a row does not count as often as there are rows."""
     from rightfit.metrics import compare
 
     mine, theirs = delivered(champion, rows), delivered(other, rows_for(other, rows))
     codes = None if mine[1] is None else (theirs[1], mine[1])
-    return compare.paired_rows(rows.y, theirs[0], mine[0], champion.task.metric, champion.task, codes=codes)
+    blocks = np.arange(len(rows)) // max(int(np.sqrt(len(rows))), 1) if together else None
+    return compare.paired_rows(rows.y, theirs[0], mine[0], champion.task.metric, champion.task, codes=codes,
+                               groups=blocks)
 
 
 def _value(model: LoadedModel, rows: Dataset, pred: Any, codes: Any) -> float:
@@ -276,9 +279,9 @@ def _pick(tried: tuple[Way, ...], place: Path, held: Dataset) -> Way | None:
 
 
 def _divided(rows: Dataset) -> tuple[Dataset, Dataset]:
-    """(older, newest): 30 % of the rows are held out; 300 where they are half at most, 600 at most."""
+    """(older, newest): 30 % of the rows are held out; 300 where they are half at most, as many as a reference at most."""
     least = reference.FEWEST if len(rows) >= WATCHED else 0
-    cut = len(rows) - min(max(int(HELD * len(rows)), least), MOST)
+    cut = len(rows) - min(max(int(HELD * len(rows)), least), reference.ROWS)
     return rows.take(np.arange(cut)), rows.take(np.arange(cut, len(rows)))
 
 
@@ -291,11 +294,12 @@ def _challenged(model: LoadedModel, part: Path, held: Dataset, way: str,
     """The challenge on held-out rows, by one paired test; with the metrics that have a limit.
 
     against: standard errors that leave no doubt, and whether the champion has lost what it promised. One that keeps it
-    stays unless beaten beyond doubt; one that has lost it, unless beaten by more than one standard error, for then it
-    is the more likely that newer rows tell more; one that breaks a floor, unless somebody meets it and is not worse.
+    stays unless beaten beyond doubt, neighbours in time counted together; one that has lost it, unless beaten by more
+    than one standard error of single rows, for then it is the more likely that newer rows tell more; one that breaks a
+    floor, unless somebody meets it and is not worse.
     """
     (least, lost), other = against, load(part)
-    task, found = model.task, _compared(model, other, held)
+    task, found = model.task, _compared(model, other, held, together=True)
     pred, codes = delivered(other, rows_for(other, held))
     mine, my_codes = delivered(model, held)
     values = [_value(model, held, p, c) for p, c in ((mine, my_codes), (pred, codes))]
@@ -308,7 +312,7 @@ def _challenged(model: LoadedModel, part: Path, held: Dataset, way: str,
         verdict = "It is better beyond doubt and meets every original limit: it is promoted."
     elif failing and found.t > -SIGNIFICANT:
         verdict = "The champion breaks a limit which it meets, and it is not worse: it is promoted."
-    elif lost and found.difference > 0 and found.t > 1:
+    elif lost and found.difference > 0 and _compared(model, other, held).t > 1:
         verdict = "The champion has lost what was promised, and it does better by more than chance is likely to: promoted."
     ended = Updated(status="promoted" if verdict else "kept", due=(), metric=task.metric, champion=values[0],
                     why=(said, verdict or "That is not better beyond doubt: the champion stays."),
