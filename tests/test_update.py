@@ -132,8 +132,8 @@ def test_training_goes_on_from_a_package_and_keeps_what_it_knew(problem, classes
     new, test = (assemble(made_up(n, seed, 0.4), model.schema, model.task) for n, seed in ((250, 1), (1500, 2)))
     ways.refit(model, new, tmp_path / "refit")
     ways.onward(model, new, tmp_path / "onward")
-    found = [update._value(one, test, *update.delivered(one, test))
-             for one in (model, load(tmp_path / "refit"), load(tmp_path / "onward"))]
+    held = update.Held(model, test, None)
+    found = [held.value(), held.value(tmp_path / "refit"), held.value(tmp_path / "onward")]
     assert found[2] < min(found[:2]), found
     assert "go on with the champion" in ways.ways(model)
     with pytest.raises(DataError, match="100 rows that the champion does not know; got rows=40"):
@@ -144,9 +144,9 @@ def test_dear_ways_are_spared_where_a_cheap_one_keeps_the_promise_and_what_wins_
     seen = []
     whole = ways.refit
 
-    def refit(model, rows, part):
-        seen.append(len(rows))
-        return whole(model, rows, part)
+    def refit(model, rows, part, rule):
+        seen.append((len(rows), rule is None))
+        return whole(model, rows, part, rule)
 
     def updated(name, value):
         folder = tmp_path / name
@@ -158,7 +158,8 @@ def test_dear_ways_are_spared_where_a_cheap_one_keeps_the_promise_and_what_wins_
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ways, "refit", refit)
         found = updated("low", 0.8)
-        assert [w.name for w in found.ways] == ["recalibrate", "refit on the newest third"] and seen == [350, 500]
+        assert [w.name for w in found.ways] == ["recalibrate", "refit on the newest third"]
+        assert seen == [(350, True), (500, False)]
         found = updated("high", 0.99)
         assert [w.name for w in found.ways][-1] == "refit on all rows" and found.status == "promoted"
     promised = versions.read(tmp_path / "high").lineage(2).details["promise"]

@@ -44,7 +44,7 @@ class Plan:
     period: str = "30d"
     learn: int | None = None
     rules: Rules | None = None
-    cooldown: int = 2
+    cooldown: int = 3
 
 
 @frozen

@@ -23,6 +23,7 @@ from rightfit import decide
 from rightfit.delivery import due as reasons_of
 from rightfit.delivery import prove, versions
 from rightfit.delivery.due import SIGNIFICANT, delivered, floors, scores
+from rightfit.delivery.held import Held, rows_for
 from rightfit.delivery.monitor import keep, reference
 from rightfit.delivery.ways import Make, Way, need_again, rows_again, ways
 from rightfit.errors import DataError, RightfitError, UsageError
@@ -104,8 +105,7 @@ def update(path: str | Path, data: Any, *, out: str | Path | None = None, terms:
                             why=("No update is due: no significant loss against the promise, no drift that matters, "
                                  "not too old, few new labels.",))
             return _kept(path, registry, found, print_)
-        found, part, beaten = _sought(model, (rows, learn, held), Path(place), terms,
-                                      (promise, lost, until))
+        found, part, beaten = _sought(Held(model, held, promise), (rows, learn), Path(place), terms, (lost, until))
         found = dataclasses.replace(found, due=tuple(reasons))
         if found.status == "kept":
             return _kept(path, registry, found, print_)
@@ -114,31 +114,29 @@ def update(path: str | Path, data: Any, *, out: str | Path | None = None, terms:
         return _promoted(path, registry, part, out, found, print_, kept)
 
 
-def _sought(model: LoadedModel, sides: tuple[Dataset, Dataset, Dataset], place: Path, terms: Terms,
-            promise: tuple[Mapping[str, Any] | None, bool, float | None]) -> tuple[Updated, Path, Path]:
+def _sought(held: Held, sides: tuple[Dataset, Dataset], place: Path, terms: Terms,
+            known: tuple[bool, float | None]) -> tuple[Updated, Path, Path]:
     """The cheapest way that suffices challenges the champion; where that comes to nothing, a new choice does.
 
-    sides: all rows, those to learn from, those held out; promise: of the champion, whether it lost significantly
-    against it, and the newest time that it knows. Returns what came of it, the package to promote, and the one that was challenged.
+    sides: all rows, and those to learn from; known: whether the champion has lost significantly against its promise,
+    and the newest time that it knows. Returns what came of it, the package to promote, and the one that was challenged.
     """
-    (rows, learn, held), (promised, lost, until), part = sides, promise, place / "challenger"
-    started, known = time.process_time(), ways(model, until)
-    tried = _tries(model, known, (learn, held), place, promised)
-    best, beaten = _pick(tried, place, held), part
+    (rows, learn), (lost, until), part = sides, known, place / "challenger"
+    started, makers = time.process_time(), ways(held.model, until)
+    tried = _tries(held, makers, learn, place)
+    best, beaten = _pick(held, tried, place), part
     if best is None:
-        every = delivered(model, held)
         said = "Nothing that was retrained did better than the champion on newer rows: it stays."
-        found = Updated(status="kept", due=(), metric=model.task.metric, why=(said,),
-                        champion=_value(model, held, *every))
+        found = Updated(status="kept", due=(), metric=held.model.task.metric, why=(said,), champion=held.value())
     else:
         beaten = _place(place, best.name)
-        found, reached = _challenged(model, beaten, held, best.name, (bar(len(known)), lost))
+        found, reached = _challenged(held, beaten, best.name, (bar(len(makers)), lost))
         if found.status == "promoted":
-            known[best.name](rows, part)
-            found = _within(found, model, part, reached)
+            makers[best.name](rows, part, held.rule(beaten))
+            found = _within(found, held.model, part, reached)
     spent = time.process_time() - started
     if found.status == "kept" and terms.anew is not None:
-        found, part, more = _chosen_anew(model, (learn, held), place, terms.anew, (found, bar(len(known) + 1), lost))
+        found, part, more = _chosen_anew(held, learn, place, terms.anew, (found, bar(len(makers) + 1), lost))
         beaten, spent = part, spent + more
     return dataclasses.replace(found, ways=tried, seconds=spent), part, beaten
 
@@ -154,12 +152,12 @@ def bar(several: int) -> float:
     return float(stats.norm.isf(0.05 / several))
 
 
-def _chosen_anew(model: LoadedModel, sides: tuple[Dataset, Dataset], place: Path, anew: Anew,
+def _chosen_anew(held: Held, learn: Dataset, place: Path, anew: Anew,
                  so_far: tuple[Updated, float, bool]) -> tuple[Updated, Path, float]:
     """A whole new choice on the rows that are not held out, under the same limits; CPU time with its workers'."""
     import os
 
-    (learn, held), (before, least, lost), started, part = sides, so_far, os.times(), place / "anew"
+    model, (before, least, lost), started, part = held.model, so_far, os.times(), place / "anew"
     package = anew(rows_again(learn, model), need_again(model), part)
     ended = os.times()
     spent = sum(getattr(ended, name) - getattr(started, name)
@@ -170,7 +168,7 @@ def _chosen_anew(model: LoadedModel, sides: tuple[Dataset, Dataset], place: Path
     if load(package).task.classes != model.task.classes:
         return dataclasses.replace(before, why=(*before.why, "A new choice saw other classes: it cannot follow.")), \
             part, spent
-    found, reached = _challenged(model, package, held, "a new choice", (least, lost))
+    found, reached = _challenged(held, package, "a new choice", (least, lost))
     if found.status == "promoted":
         found = _within(found, model, package, reached)
     return dataclasses.replace(found, why=(*before.why, *found.why)), package, spent
@@ -213,73 +211,42 @@ def labelled(model: LoadedModel, data: Any, time_column: str | None = None) -> t
     return rows, fingerprint(frame)
 
 
-def _tries(model: LoadedModel, known: Mapping[str, Make], sides: tuple[Dataset, Dataset], place: Path,
-           promise: Mapping[str, Any] | None) -> tuple[Way, ...]:
-    """The ways, the cheapest first, until one is better beyond doubt and keeps every promise: dearer ones are spared."""
+def _tries(held: Held, makers: Mapping[str, Make], learn: Dataset, place: Path) -> tuple[Way, ...]:
+    """The ways, the cheapest first, until one is better beyond doubt and keeps the promise: dearer ones are spared."""
     tried = list[Way]()
-    for name, make in known.items():
-        tried.append(_tried(model, name, make, sides, place))
-        way = tried[-1]
-        if promise and not way.error and way.difference > 0 and way.t > bar(len(known)) and \
-                reasons_of.keeps(load(_place(place, name)), sides[1], promise):
+    for name, make in makers.items():
+        way = _tried(held, name, make, learn, place)
+        tried.append(way)
+        if not way.error and way.difference > 0 and way.t > bar(len(makers)) and held.keeps(_place(place, name)):
             break
     return tuple(tried)
 
 
-def _tried(model: LoadedModel, name: str, make: Make, sides: tuple[Dataset, Dataset], place: Path) -> Way:
+def _tried(held: Held, name: str, make: Make, learn: Dataset, place: Path) -> Way:
     """One way on the older rows, compared with the champion on those held out."""
-    (learn, held), started = sides, time.process_time()
-    part = _place(place, name)
+    started, part = time.process_time(), _place(place, name)
     try:
-        make(learn, part)
-        found = _compared(model, load(part), held, together=True)
+        make(learn, part, None)
+        found = held.compared(part, together=True)
     except (RightfitError, ValueError, ArithmeticError) as error:
         return Way(name=name, difference=float("nan"), t=float("nan"), seconds=time.process_time() - started,
                    error=str(error)[:200])
     return Way(name=name, difference=found.difference, t=found.t, seconds=time.process_time() - started)
 
 
-def rows_for(model: LoadedModel, rows: Dataset) -> Dataset:
-    """Coerced rows as a model of another schema takes them."""
-    from rightfit.data.schema import coerce
-
-    return rows if model.schema == rows.schema else dataclasses.replace(rows, X=coerce(rows.X, model.schema),
-                                                                        schema=model.schema)
-
-
-def _compared(champion: LoadedModel, other: LoadedModel, rows: Dataset, together: bool = False) -> Any:
-    """other minus champion. together: rows next to each other in time are drawn together, sqrt(n) at once (Kuensch
-    1989), so that what was right for some days in a row does not count as often as there are rows."""
-    from rightfit.metrics import compare
-
-    mine, theirs = delivered(champion, rows), delivered(other, rows_for(other, rows))
-    codes = None if mine[1] is None else (theirs[1], mine[1])
-    blocks = np.arange(len(rows)) // max(int(np.sqrt(len(rows))), 1) if together else None
-    return compare.paired_rows(rows.y, theirs[0], mine[0], champion.task.metric, champion.task, codes=codes,
-                               groups=blocks)
-
-
-def _value(model: LoadedModel, rows: Dataset, pred: Any, codes: Any) -> float:
-    from rightfit.metrics import base, rules
-
-    return rules.of_rows(base.find(model.task.metric, model.task.problem), rows.y, pred, codes, np.arange(len(rows)),
-                         model.task)
-
-
-def _pick(tried: tuple[Way, ...], place: Path, held: Dataset) -> Way | None:
+def _pick(held: Held, tried: tuple[Way, ...], place: Path) -> Way | None:
     """The first way that cannot be told from the best, which must have gained something: less than one standard error
     of their paired difference apart."""
     gained = [way for way in tried if not way.error and way.difference > 0]
     if not gained:
         return None
     best = max(gained, key=lambda way: way.difference)
-    top = load(_place(place, best.name))
-    return next(way for way in gained
-                if way is best or _compared(load(_place(place, way.name)), top, held).t < 1)
+    top = _place(place, best.name)
+    return next(way for way in gained if way is best or held.compared(top, _place(place, way.name)).t < 1)
 
 
 def _divided(rows: Dataset) -> tuple[Dataset, Dataset]:
-    """(older, newest): 30 % of the rows are held out; 300 where they are half at most, as many as a reference at most."""
+    """(older, newest): 30 % of the rows are held out; 300 where they are half at most, 5,000 at most."""
     least = reference.FEWEST if len(rows) >= WATCHED else 0
     cut = len(rows) - min(max(int(HELD * len(rows)), least), reference.ROWS)
     return rows.take(np.arange(cut)), rows.take(np.arange(cut, len(rows)))
@@ -289,8 +256,7 @@ def _place(place: Path, name: str) -> Path:
     return place / f"way-{name.replace(' ', '-')}"
 
 
-def _challenged(model: LoadedModel, part: Path, held: Dataset, way: str,
-                against: tuple[float, bool]) -> tuple[Updated, dict[str, float]]:
+def _challenged(held: Held, part: Path, way: str, against: tuple[float, bool]) -> tuple[Updated, dict[str, float]]:
     """The challenge on held-out rows, by one paired test; with the metrics that have a limit.
 
     against: standard errors that leave no doubt, and whether the champion has lost what it promised. One that keeps it
@@ -298,26 +264,22 @@ def _challenged(model: LoadedModel, part: Path, held: Dataset, way: str,
     than one standard error of single rows, for then it is the more likely that newer rows tell more; one that breaks a
     floor, unless somebody meets it and is not worse.
     """
-    (least, lost), other = against, load(part)
-    task, found = model.task, _compared(model, other, held, together=True)
-    pred, codes = delivered(other, rows_for(other, held))
-    mine, my_codes = delivered(model, held)
-    values = [_value(model, held, p, c) for p, c in ((mine, my_codes), (pred, codes))]
-    better = found.difference > 0 and found.t > least
-    failing = [c for c in decide.check(floors(model), scores(model, held, mine, my_codes)) if not c.met]
-    said = (f"{way}: {task.metric} {values[1]:.4g} against {values[0]:.4g} of the champion on {len(held)} "
+    (least, lost), model, rows = against, held.model, held.rows
+    found, values = held.compared(part, together=True), (held.value(), held.value(part))
+    failing = [c for c in decide.check(floors(model), scores(model, rows, *held.said())) if not c.met]
+    said = (f"{way}: {model.task.metric} {values[1]:.4g} against {values[0]:.4g} of the champion on {len(rows)} "
             f"held-out rows, a gain of {found.difference:.4g} [{found.low:.4g}, {found.high:.4g}].")
     verdict = ""
-    if better:
+    if found.difference > 0 and found.t > least:
         verdict = "It is better beyond doubt and meets every original limit: it is promoted."
     elif failing and found.t > -SIGNIFICANT:
         verdict = "The champion breaks a limit which it meets, and it is not worse: it is promoted."
-    elif lost and found.difference > 0 and _compared(model, other, held).t > 1:
-        verdict = "The champion has lost what was promised, and it does better by more than chance is likely to: promoted."
-    ended = Updated(status="promoted" if verdict else "kept", due=(), metric=task.metric, champion=values[0],
+    elif lost and found.difference > 0 and held.compared(part).t > 1:
+        verdict = "The champion has lost what was promised, and it does better by more than one standard error: promoted."
+    ended = Updated(status="promoted" if verdict else "kept", due=(), metric=model.task.metric, champion=values[0],
                     why=(said, verdict or "That is not better beyond doubt: the champion stays."),
                     challenger=values[1], difference=found.difference, low=found.low, high=found.high)
-    return ended, scores(model, held, pred, codes)
+    return ended, scores(model, rows, *held.said(part))
 
 
 def _within(found: Updated, model: LoadedModel, part: Path, reached: Mapping[str, float]) -> Updated:

@@ -1,5 +1,4 @@
-"""Ways of retraining, the cheapest first: another rule, the same candidate on newer rows, the champion trained on, a choice
-made anew."""
+"""Ways of retraining: another rule, the same candidate on newer rows, the champion trained on, a choice made anew."""
 
 from __future__ import annotations
 
@@ -17,7 +16,7 @@ from rightfit.records import Candidate, Dataset, Model, Need, Rule, Step, frozen
 
 FIT_S, FEWEST = 600.0, 100
 WINDOWS = {"the newest third": 1 / 3, "all rows": 1.0}
-Make = Callable[[Dataset, Path], None]
+Make = Callable[[Dataset, Path, Rule | None], None]
 
 
 @frozen
@@ -32,21 +31,24 @@ class Way:
 
 
 def ways(model: LoadedModel, until: float | None = None) -> dict[str, Make]:
-    """Ways of retraining, the cheapest first: each writes a package made from labelled rows.
+    """Ways of retraining, the cheapest first: each writes a package made from labelled rows, with a rule that is given
+    or tuned on them.
 
     until: the newest time that the model knows, on the clock of the rows; training goes on with those after it.
     """
-    found: dict[str, Make] = {"recalibrate": lambda rows, part: recalibrate(model, rows, part)} \
+    found: dict[str, Make] = {"recalibrate": lambda rows, part, rule: recalibrate(model, rows, part)} \
         if model.task.classifies else {}
 
     def of(share: float) -> Make:
-        return lambda rows, part: refit(model, rows.take(np.arange(int(len(rows) * (1 - share)), len(rows))), part)
+        return lambda rows, part, rule: refit(
+            model, rows.take(np.arange(int(len(rows) * (1 - share)), len(rows))), part, rule)
 
     found |= {f"refit on {name}": of(share) for name, share in WINDOWS.items()}
     said = model.info["candidate"]
     family = registry.plugins("rightfit.models").get(said["family"])
     if family is not None and family.resume is not None and not said.get("steps"):
-        found["go on with the champion"] = lambda rows, part: onward(model, newer(rows, until), part)
+        found["go on with the champion"] = lambda rows, part, rule: onward(model, newer(rows, until), part,
+                                                                                rule)
     return found
 
 
@@ -72,15 +74,15 @@ def recalibrate(model: LoadedModel, rows: Dataset, part: Path) -> None:
     write.restamp(part, rule=rule)
 
 
-def refit(model: LoadedModel, rows: Dataset, part: Path) -> None:
-    """The same candidate on other rows; its rule is tuned on their newest fifth by a model of the rest."""
+def refit(model: LoadedModel, rows: Dataset, part: Path, rule: Rule | None = None) -> None:
+    """The same candidate on other rows; without a rule, one is tuned on their newest fifth by a model of the rest."""
     from rightfit.tuning import trial
 
     candidate, deadline = _candidate(model), time.monotonic() + FIT_S
-    _made(model, rows, part, lambda some: trial.fit(candidate, some, model.task, seed=0, deadline=deadline))
+    _made(model, (rows, rule), part, lambda some: trial.fit(candidate, some, model.task, seed=0, deadline=deadline))
 
 
-def onward(model: LoadedModel, rows: Dataset, part: Path) -> None:
+def onward(model: LoadedModel, rows: Dataset, part: Path, rule: Rule | None = None) -> None:
     """Training goes on from the model itself, so that what it learned from rows that are gone is kept."""
     candidate, deadline = _candidate(model), time.monotonic() + FIT_S
     family = registry.plugin("rightfit.models", candidate.family, "family")
@@ -89,7 +91,7 @@ def onward(model: LoadedModel, rows: Dataset, part: Path) -> None:
         fitted: Model = family.resume(candidate.params, model.task, model.path).fit(some, seed=0, deadline=deadline)
         return fitted
 
-    _made(model, rows, part, fit)
+    _made(model, (rows, rule), part, fit)
 
 
 def _candidate(model: LoadedModel) -> Candidate:
@@ -98,12 +100,13 @@ def _candidate(model: LoadedModel) -> Candidate:
                      steps=tuple(revive(Step, step) for step in said.get("steps", ())))
 
 
-def _made(model: LoadedModel, rows: Dataset, part: Path, fit: Callable[[Dataset], Model]) -> None:
-    """A package of what `fit` makes of the rows, with a rule of its own."""
+def _made(model: LoadedModel, given: tuple[Dataset, Rule | None], part: Path, fit: Callable[[Dataset], Model]) -> None:
+    """A package of what `fit` makes of the rows, with the rule given or one of its own."""
     from rightfit.metrics import conformal, rules
 
-    rule = Rule()
-    if model.task.classifies or model.task.coverage is not None:
+    rows, rule = given
+    tuned, rule = rule is None, rule or Rule()
+    if tuned and (model.task.classifies or model.task.coverage is not None):
         cut = int(0.8 * len(rows))
         newest = rows.take(np.arange(cut, len(rows)))
         raw = fit(rows.take(np.arange(cut))).predict(newest.X)

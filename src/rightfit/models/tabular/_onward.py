@@ -49,7 +49,8 @@ class Onward:
             left = y.astype(float) - so_far[:, 0]
             self.scale = float(np.std(left)) or 1.0
             y = left / self.scale
-        weight = None if data.weight is None else np.asarray(data.weight, float) / max(float(data.weight.mean()), 1e-300)
+        weight = None if data.weight is None else np.asarray(data.weight, float)
+        weight = None if weight is None else weight / max(float(weight.mean()), 1e-300)
         rows = Rows(X=matrix, y=y, classes=classes, weight=weight, seed=seed, deadline=deadline, start=start,
                     categorical=self.encoder.categorical)
         inner = inner_split(rows, data.groups, data.time) if self.params.get("early_stopping") else None
