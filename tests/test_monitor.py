@@ -11,9 +11,9 @@ import pytest
 
 from rightfit.data.assemble import assemble
 from rightfit.data.schema import infer
+from rightfit.delivery.due import delivered
 from rightfit.delivery.monitor import check, history, keep, reference
 from rightfit.delivery.monitor.compare import Past, Rules, compare
-from rightfit.delivery.update import delivered
 from rightfit.errors import DataError, PackageError, UsageError
 from rightfit.package import load, write
 from rightfit.records import Candidate, Limit, Need, Rule, Task, asdict

@@ -12,7 +12,7 @@ from rightfit import decide, units
 from rightfit.delivery.monitor import reference
 from rightfit.delivery.monitor.compare import compare
 from rightfit.package import LoadedModel
-from rightfit.records import Dataset
+from rightfit.records import Dataset, Rule, Task
 
 SIGNIFICANT = 1.645  # standard errors: one-sided 5 %
 DRAWS = 300  # of a bootstrap for an interval
@@ -21,8 +21,9 @@ MATTERS = 0.05  # effect x share of all importance, from which a drift is a reas
 
 
 def due(model: LoadedModel, rows: Dataset, held: Dataset, promise: Mapping[str, Any] | None, max_age: str | None = None,
-        until: float | None = None) -> tuple[float, list[str], bool]:
-    """(the champion's metric on the newest rows, why an update is due or nothing, whether it lost significantly).
+        until: float | None = None) -> tuple[dict[str, float], list[str], bool]:
+    """(the champion's metric on the newest rows with its interval: value, low, high; why an update is due, or nothing;
+    whether it lost significantly).
 
     until: the newest time that the champion knows, of the rows' own clock; those after it are new.
     """
@@ -45,7 +46,7 @@ def due(model: LoadedModel, rows: Dataset, held: Dataset, promise: Mapping[str, 
     new = len(rows) if until is None or rows.time is None else int((rows.time > until).sum())
     if task.rows and new >= NEW_LABELS * task.rows:
         reasons.append(f"There are {new} new labelled rows, against {task.rows} that it was chosen on.")
-    return value, reasons, fell
+    return dict(zip(("value", "low", "high"), bounds, strict=True)), reasons, fell
 
 
 def _bounds(model: LoadedModel, rows: Dataset, said: tuple[Any, Any]) -> tuple[float, float, float]:
@@ -102,10 +103,15 @@ def drifted(model: LoadedModel, rows: Dataset) -> list[str]:
 
 def delivered(model: LoadedModel, rows: Dataset) -> tuple[Any, Any]:
     """(calibrated probabilities (n, k) or values, codes or None) of coerced rows."""
+    return ruled(model.task, model.raw_of_coerced(rows.X), model.rule)
+
+
+def ruled(task: Task, raw: Any, rule: Rule) -> tuple[Any, Any]:
+    """The same of what a model says itself, (n, k) or values (n,), under a rule."""
     from rightfit.metrics import rules
 
-    pred, codes = rules.apply(model.raw_of_coerced(rows.X), model.task, model.rule)
-    return (pred[:, 0] if codes is None and pred.shape[1] == 1 else pred), codes
+    pred, codes = rules.apply(raw, task, rule)
+    return (pred[:, 0] if codes is None and pred.ndim == 2 and pred.shape[1] == 1 else pred), codes
 
 
 def floors(model: LoadedModel) -> tuple[Any, ...]:

@@ -43,7 +43,7 @@ def from_text(text: str, raw: bool = False) -> Any:
                   helper.make_node("Sigmoid", ["both"], ["Y"])]
     elif name == "multiclass" and not raw:
         nodes.append(helper.make_node("Softmax", [scores], ["Y"], axis=1))
-    elif LINKS[name] == "Exp":
+    elif LINKS[name] == "Exp" and not raw:
         nodes.append(helper.make_node("Exp", [scores], ["Y"]))
     opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid("ai.onnx.ml", ML_OPSET)]
     return _model(nodes, [], features, 2 if name == "binary" and not raw else width, TensorProto.FLOAT, opsets)
