@@ -87,7 +87,7 @@ def update(path: str | Path, data: Any, *, out: str | Path | None = None, terms:
     path, registry, terms = Path(path), versions.is_registry(path), terms or Terms()
     if registry == (out is not None):
         raise UsageError(f"an update goes to a registry, or from a package to --out; got path={str(path)!r} and "
-                         f"out={str(out)!r}.")
+                         f"out={None if out is None else str(out)!r}.")
     if out is not None and Path(out).exists():
         raise UsageError(f"a better package needs a new folder; got out={str(out)!r}, which exists.")
     current = versions.champion(path) if registry else path
