@@ -408,6 +408,18 @@ def test_values_of_a_tree_are_the_same_on_both_sides_of_the_reference(package, t
     assert np.array_equal(np.unique(one), np.unique(other))
 
 
+def test_the_constants_of_several_folds_are_no_drift(package, tmp_path):
+    model = load(package)
+    data = assemble(rows(900, seed=25), model.schema, model.task)
+    write.install(package, tmp_path / "p")
+    base = np.where(np.arange(900) % 3 == 0, 0.8653, 0.8662)
+    reference.attach(tmp_path / "p", data.X, data.y, np.column_stack([base, 1 - base]), {})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(model), "raw_of_coerced", lambda self, X: np.tile([0.8658, 0.1342], (len(X), 1)))
+        found = check.monitor(tmp_path / "p", rows(600, seed=27).drop(columns="y"))
+    assert not found.alarm and "(confidence)" not in [f.name for f in found.features]
+
+
 def test_labels_of_one_class_have_no_roc_auc_and_that_is_no_fault(package, tmp_path, capsys, monkeypatch):
     write.install(package, tmp_path / "auc")
     info = load(package).info
