@@ -22,6 +22,7 @@ HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results"
 SAMPLE_S = 0.25
 BLANK = ("<empty>", "<space>")  # blank cells are missing anyway
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # else each process compiles its imports anew, as no user's does
 SHOWN = ("rightfit", "numpy", "pandas", "scikit-learn", "lightgbm", "xgboost", "catboost", "onnxruntime")
 
 

@@ -7,9 +7,11 @@
 and measures the loss of accuracy on rows that nothing else has seen. `time` loads the eager network and the delivered
 core, asks them in turns, and takes the medians; eager is given the better of one thread and torch's own number.
 
-Pictures are 224 x 224. Where no ImageNet weights are given, the body of a network is random, its batch norms know the
-pictures' statistics, and a linear head is fitted on its features: what a network costs does not depend on its weights,
-but what it loses does, so such rows say so. Writes benchmarks/results/delivered_latency.csv.
+Pictures are 224 x 224; texts are Banking77's, timed by one of middle length, and need --weights with the encoder (a
+folder with its config.json), which torch runs with its own fused attention. Where no ImageNet weights are given, the
+body of a network is random, its batch norms know the pictures' statistics, and a linear head is fitted on its features:
+what a network costs does not depend on its weights, but what it loses does, so such rows say so. Writes
+benchmarks/results/delivered_latency.csv.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ import json
 import statistics
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +30,11 @@ import numpy as np
 
 GOAL, LOSS = 4.0, 0.003
 SIDE, LEARN, CHOOSE, JUDGE = 224, 800, 400, 1000
+TEXTS_LEARN = 3000  # of 77 classes
 WARM, CALLS, TURNS = 20, 25, 8
 COUNTED = ("mobilenetv3_large_100", "efficientnet_b0", "resnet18", "minilm")  # in the geometric mean
 PEERS = {"mobilenetv3_large_100": "11.3 to 1.83 ms", "efficientnet_b0": "10.7 to 3.9 ms", "resnet18": "17.0 to 2.8 ms",
          "minilm": "8.1 to 1.6 ms"}  # eager to ONNX Runtime, its best precision, by hand, on two cores like these
-
-
 
 
 def body_of(network: str, path: str) -> tuple[Any, Any]:
@@ -148,9 +150,54 @@ def packaged(model: Any, asked: Any, place: Path, choose: Any, judge: Any) -> di
             "size_mib": sizes[done.attempts[0].name], "small_mib": sizes[done.chosen]}
 
 
+def text(network: str, place: Path, weights: tuple[str, ...]) -> dict[str, Any]:
+    """A pretrained encoder as it is under a fitted head, on Banking77, as the family of frozen encoders delivers it."""
+    import texts
+    import texts_choose
+    from safetensors.torch import save_file
+
+    from rightfit import cache, registry
+    from rightfit.choose import ask
+    from rightfit.records import Need
+
+    need = Need(target="label", metric="accuracy", modality="text", weights=weights)
+    asked = ask(texts_choose.frame(texts.SETS["banking77"]().train), need)
+    order = np.random.default_rng(0).permutation(len(asked.data))
+    ends = np.cumsum([0, TEXTS_LEARN, CHOOSE, JUDGE])
+    learn, choose, judge = (asked.data.take(np.sort(order[a:b])) for a, b in pairwise(ends.tolist()))
+    spec = registry.plugin("rightfit.models", "frozen_encoder", "family")
+    params = dict(spec.prepare(dict(spec.defaults), asked.task, need))
+    with cache.at(place / "cache"):
+        model = spec.build(params, asked.task).fit(learn, seed=0, deadline=float("inf"))
+        found = packaged(model, asked, place, choose, judge)
+    save_file({name: value.contiguous().clone() for name, value in model.head.state_dict().items()},
+              place / "net.safetensors")
+    ids = sorted(model.words.ids(list(judge.X["text"])), key=len)
+    np.save(place / "example.npy", ids[len(ids) // 2][None])
+    return {**found, "path": params["checkpoint"], "wide": model.head.in_features, "outputs": model.head.out_features,
+            "weights": f"{Path(params['checkpoint']).name}, {len(ids[len(ids) // 2])} tokens"}
+
+
+def of_text(place: Path, made: dict[str, Any]) -> Any:
+    """The kept encoder and head, in torch, with the attention that transformers prefers."""
+    import torch
+    import transformers
+    from safetensors.torch import load_file
+
+    from rightfit.models.text import _encoder, frozen_encoder
+
+    with _encoder.quiet():
+        body = transformers.AutoModel.from_pretrained(made["path"], attn_implementation="sdpa", local_files_only=True,
+                                                      use_safetensors=True, dtype=torch.float32).eval()
+    head = torch.nn.Linear(made["wide"], made["outputs"])
+    head.load_state_dict(load_file(place / "net.safetensors"))
+    return torch.nn.Sequential(_encoder.module(body, frozen_encoder.DEFAULTS), head).eval()
+
+
 PICTURES = ("mobilenetv3_large_100", "efficientnet_b0", "resnet18", "mobilenetv2_100")
-MAKERS: dict[str, Callable[[str, Path, tuple[str, ...]], dict[str, Any]]] = dict.fromkeys(PICTURES, picture)
-NETS: dict[str, Callable[[Path, dict[str, Any]], Any]] = dict.fromkeys(PICTURES, of_picture)
+MAKERS: dict[str, Callable[[str, Path, tuple[str, ...]], dict[str, Any]]] = {
+    **dict.fromkeys(PICTURES, picture), "minilm": text}
+NETS: dict[str, Callable[[Path, dict[str, Any]], Any]] = {**dict.fromkeys(PICTURES, of_picture), "minilm": of_text}
 
 
 def eager(place: Path, made: dict[str, Any]) -> Callable[[], Any]:

@@ -1,6 +1,6 @@
 """Renders every table of benchmarks/results into README.md, between the two comments that mark the place.
 
-    python benchmarks/figures.py [--check]
+    python benchmarks/figures.py [--check]     also draws the plots (see plots.py)
 
 No figure is typed by hand: what is not in a CSV is not said. `--check` writes nothing and exits 1 if the page differs.
 """
@@ -13,6 +13,10 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from statistics import median
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+import plots
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS, PAGE = ROOT / "benchmarks" / "results", ROOT / "README.md"
@@ -95,6 +99,17 @@ def speed(rows: list[Row]) -> list[str]:
                       row["limit"] and f"{row['limit']} {row['unit']}", kept, "yes" if row["noisy"] == "1" else ""])
     head = ("what", "value", "limit", "kept", "noisy")
     return [*table(head, lines), *throughout(rows, ("machine", "versions", "date"))]
+
+
+def drift(rows: list[Row]) -> list[str]:
+    """Every figure of a tool: the share of windows that alarmed, or the time."""
+    names = ("tool", "what", "rows", "features", "windows", "alarmed", "seconds each", "load_1m")
+    lines = []
+    for row in rows:
+        share = f"{int(row['hits']) / int(row['windows']):.1%}" if row["hits"] and row["windows"] else row["reason"]
+        lines.append([f"{row['tool']} {row['tool_version']}".strip(), row["what"], row["rows"], row["features"],
+                      row["windows"], share, f"{float(row['seconds']):.2f}" if row["seconds"] else "", row["load_1m"]])
+    return table(names, lines)
 
 
 def engineering(rows: list[Row]) -> list[str]:
@@ -271,14 +286,33 @@ def delivered_latency(rows: list[Row]) -> list[str]:
 
 
 def peers(rows: list[Row]) -> list[str]:
-    """Every system on every table and split, as it was run."""
-    names = ("table", "metric", "way", "budget_s", "neighbour", "score", "wall_s", "row_p50_ms", "row_p99_ms",
-             "size_mb", "load_1m")
-    lines = sorted([row["table"], row["metric"], f"{row['way']} {row['version']}",
-                    *(row.get(name, "") for name in names[3:])] for row in rows)
-    failed = [f"{row['way']} on {row['table']}: {row['error']}" for row in rows if row.get("error")]
-    return [*table(names, lines), *(["", "Without a model: " + "; ".join(failed) + "."] if failed else []),
+    """The score of every system on every table and split, the best of each in bold."""
+    last = {(r["table"], r["split"], f"{r['way']} {r['version']}, {r['budget_s']} s"
+             + (", busy neighbour" if r["neighbour"] == "busy" else "")): r for r in rows}
+    shown = {key: row for key, row in last.items() if _newest(key, last)}
+    ways = list(dict.fromkeys(way for _, _, way in shown))
+    lines = []
+    for name, split in dict.fromkeys((name, split) for name, split, _ in shown):
+        known = {way: shown[name, split, way] for way in ways if (name, split, way) in shown}
+        scores = {way: float(row["score"]) for way, row in known.items() if row["score"]}
+        one = next(iter(known.values()))
+        best = (max if one["metric"] == "roc_auc" else min)(scores.values(), default=None)
+        cells = ["" if way not in known else "no model" if way not in scores else
+                 f"**{scores[way]:.4g}**" if scores[way] == best else f"{scores[way]:.4g}" for way in ways]
+        lines.append([name, split, one["metric"], *cells])
+    failed = [f"{row['way']} on {row['table']}: {row['error']}" for row in shown.values() if row.get("error")]
+    return [*table(("table", "split", "metric", *ways), lines),
+            *(["", "Without a model: " + "; ".join(failed) + "."] if failed else []),
+            "", "Cores given to each: " + ", ".join(sorted({r["cores"] for r in shown.values()})) + ".",
             *throughout(rows, ("machine",))]
+
+
+def _newest(key: tuple[str, str, str], last: dict[tuple[str, str, str], Row]) -> bool:
+    """Whether no later line is about the same system in another version; lines stand in the order of measuring."""
+    def same(row: Row) -> tuple[str, ...]:
+        return tuple(row[n] for n in ("table", "split", "way", "budget_s", "neighbour"))
+
+    return [other for other, row in last.items() if same(row) == same(last[key])][-1] == key
 
 
 def replay(rows: list[Row]) -> list[str]:
@@ -327,7 +361,9 @@ def section(path: Path) -> list[str]:
     programs = (path.stem + ".py", path.stem, path.stem.partition("_")[0])
     program = next((name for name in programs if (ROOT / "benchmarks" / name).exists()), "")
     origin = f", written by `benchmarks/{program}`" if program else ""
-    return [f"### {path.stem.replace('_', ' ')}", "", f"`benchmarks/results/{path.name}`{origin}.", "", *body]
+    image = [f"![{path.stem.replace('_', ' ')}](docs/plots/{path.stem}.svg)", ""] \
+        if path.stem in plots.drawn(path.parent) else []
+    return [f"### {path.stem.replace('_', ' ')}", "", f"`benchmarks/results/{path.name}`{origin}.", "", *image, *body]
 
 
 def render(results: Path = RESULTS) -> str:
@@ -353,11 +389,17 @@ def main(arguments: Sequence[str]) -> int:
     """Write the page, or with --check compare it."""
     old = PAGE.read_text(encoding="utf-8")
     new = placed(old, render())
+    images = plots.drawn(RESULTS)
     if "--check" in arguments:
         print("README.md holds the figures as they are." if new == old else
               "README.md differs from benchmarks/results; run python benchmarks/figures.py")
-        return int(new != old)
+        stale = [name for name, text in images.items() if not (plots.FOLDER / f"{name}.svg").exists()
+                 or (plots.FOLDER / f"{name}.svg").read_text(encoding="utf-8") != text]
+        return int(new != old or bool(stale))
     PAGE.write_text(new, encoding="utf-8")
+    for name, text in images.items():
+        plots.FOLDER.mkdir(exist_ok=True)
+        (plots.FOLDER / f"{name}.svg").write_text(text, encoding="utf-8")
     return 0
 
 

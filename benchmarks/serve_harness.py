@@ -100,19 +100,30 @@ class Running:
         self.port = free_port()
         command = [*(program or (sys.executable, "-m", "rightfit")), "serve", str(source), "--port", str(self.port)]
         self.process = subprocess.Popen([*command, *options], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-        self.ready_s = ready(self.port, "/v2/health/ready", 30, self.process)
-        self._said = threading.Thread(target=self.process.stderr.read, daemon=True)  # type: ignore[union-attr]
-        self._said.start()
+        try:
+            self.ready_s = ready(self.port, "/v2/health/ready", 30, self.process)
+        except SystemExit:
+            self.process.kill()
+            raise
+        self.started = 0  # processes that have said that they serve
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def _listen(self) -> None:
+        for line in self.process.stderr:  # type: ignore[union-attr]
+            self.started += b"Application startup complete" in line
 
     def mib(self) -> float:
         """Resident memory of the server now, its workers with it."""
         return sum(resident(pid) for pid in [self.process.pid, *children(self.process.pid)])
 
+    def metrics(self) -> list[str]:
+        """The lines of /metrics."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=5) as answer:
+            return list(answer.read().decode().splitlines())
+
     def figure(self, name: str) -> float:
         """One line of /metrics, 0 when it is not there."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=5) as answer:
-            lines = answer.read().decode().splitlines()
-        return sum(float(line.rpartition(" ")[2]) for line in lines if line.rpartition(" ")[0] == name)
+        return sum(float(line.rpartition(" ")[2]) for line in self.metrics() if line.rpartition(" ")[0] == name)
 
     def stop(self) -> None:
         """SIGTERM, and wait."""

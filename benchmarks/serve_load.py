@@ -5,7 +5,8 @@
 Open loop: request i is due at start + i / rate, whatever happened to the ones before, and its latency counts from then
 (so a server that stalls cannot hide it: "coordinated omission"). Closed loop (rate 0): each of `connections` sends its
 next request when it has its answer. A plan holds host, port, rate, seconds, connections, path, headers and bodies;
-`again`: how often a request whose connection broke is sent once more; `trace` keeps every request's line.
+`again`: how often a request whose connection broke is sent once more, over a new connection; `trace` keeps every
+request's line.
 """
 
 from __future__ import annotations
@@ -25,12 +26,13 @@ class Wire(asyncio.Protocol):
     def __init__(self, done: Any) -> None:
         self._done, self._data, self.job, self.closing = done, b"", None, False
         self.transport: Any = None
+        self.sent = 0.0
 
     def connection_made(self, transport: Any) -> None:
         self.transport = transport
 
     def send(self, job: Any, content: bytes) -> None:
-        self.job, self._data = job, b""
+        self.job, self._data, self.sent = job, b"", time.perf_counter()
         self.transport.write(content)
 
     def data_received(self, data: bytes) -> None:
@@ -68,9 +70,10 @@ class Load:
                          for body in plan["bodies"]]
         self.free: deque[Wire] = deque()
         self.waiting: deque[tuple[int, float, int]] = deque()
+        self.again: deque[tuple[int, float, int]] = deque()  # to be sent once more, on a connection of their own
         self.open = self.opening = self.sent = self.finished = self.broken = self.refused = 0
         self.over = False
-        self.lines: list[tuple[float, float, int]] = []  # due, latency, status
+        self.lines: list[tuple[float, float, int, float]] = []  # due, latency, status, latency from when it was sent
         self.kept: list[Any] = []
         self.idle = asyncio.Event()
         self.total: int | None = None
@@ -86,9 +89,17 @@ class Load:
             self.open -= 1
             self.refused += 1
         else:
-            self.free.append(wire)
+            if self.again:
+                self.give(wire, self.again)
+            else:
+                self.free.append(wire)
         self.opening -= 1
         self.push()
+
+    def give(self, wire: Wire, jobs: deque[tuple[int, float, int]]) -> None:
+        """Send the first of some jobs."""
+        job = jobs.popleft()
+        wire.send(job, self.contents[job[0] % len(self.contents)])
 
     def push(self) -> None:
         """Give waiting requests to free connections, and open some more where there are too few."""
@@ -97,8 +108,9 @@ class Load:
             if wire.closing or wire.transport.is_closing():
                 self.open -= 1
                 continue
-            wire.send(job := self.waiting.popleft(), self.contents[job[0] % len(self.contents)])
-        while len(self.waiting) > self.opening and self.open < self.plan["connections"] and not self.over:
+            self.give(wire, self.waiting)
+        lacking = len(self.waiting) + len(self.again)
+        while lacking > self.opening and self.open < self.plan["connections"] and not self.over:
             self.open += 1
             self.opening += 1
             self.tasks.add(task := asyncio.get_running_loop().create_task(self.connect()))
@@ -111,11 +123,11 @@ class Load:
         if status == 0:
             self.broken += 1
             if tries < self.plan.get("again", 0):
-                self.waiting.append((number, due, tries + 1))
+                self.again.append((number, due, tries + 1))  # idle connections may be as dead as this one
                 self.open -= 1
                 self.push()
                 return
-        self.lines.append((due, now - due, status))
+        self.lines.append((due, now - due, status, now - wire.sent))
         if self.plan.get("trace"):
             self.kept.append([number % len(self.contents), due - self.start, status, body.decode("utf-8", "replace")])
         self.finished += 1
@@ -170,23 +182,25 @@ class Load:
 
     def summary(self) -> dict[str, Any]:
         """Counts by status, latencies of the answered ones in ms, requests/s; `slices` are for each 100 ms."""
-        good = sorted(latency for _, latency, status in self.lines if status == 200)
+        good = sorted(latency for _, latency, status, _ in self.lines if status == 200)
+        since = sorted(latency for *_, status, latency in self.lines if status == 200)
         wall = time.perf_counter() - self.start
 
-        def at(q: float) -> float | None:
-            return round(1000 * good[min(len(good) - 1, int(q * len(good)))], 3) if good else None
+        def at(q: float, of: list[float] = good) -> float | None:
+            return round(1000 * of[min(len(of) - 1, int(q * len(of)))], 3) if of else None
 
         slices: dict[int, list[Any]] = {}
-        for due, latency, status in self.lines:
+        for due, latency, status, _ in self.lines:
             one = slices.setdefault(int((due - self.start) * 10), [0, 0, 0.0])
             one[0] += status == 200
             one[1] += status != 200
             one[2] = max(one[2], latency)
         return {"sent": self.sent, "finished": self.finished, "broken": self.broken, "refused": self.refused,
                 "wall_s": wall,
-                "statuses": {str(k): v for k, v in Counter(status for *_, status in self.lines).items()},
+                "statuses": {str(k): v for k, v in Counter(status for *_, status, _ in self.lines).items()},
                 "per_s": len(good) / min(wall, self.plan["seconds"]) if good else 0.0,
                 "p50_ms": at(0.5), "p99_ms": at(0.99), "p999_ms": at(0.999), "max_ms": at(1.0),
+                "sent_p99_ms": at(0.99, since),
                 "slices": {k: slices[k] for k in sorted(slices)}, "trace": self.kept}
 
 

@@ -24,7 +24,7 @@ import texts
 import rightfit as rf
 from rightfit.records import Need, frozen
 
-BAGS = ("tfidf_svm", "tfidf_linear", "tfidf_nb", "fasttext")
+BAGS = ("tfidf_svm", "tfidf_linear", "tfidf_nb", "fasttext", "text_blend")
 
 
 @frozen

@@ -3,26 +3,13 @@
 from __future__ import annotations
 
 import base64
-import importlib.util
 import io
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from rightfit.package.write import write
 from rightfit.records import Candidate, Column, Rule, Schema, Task
-
-
-def beside(name):
-    """A module of the tests' folder."""
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-toy = beside("toy_package")
 
 
 def png(red, green, blue, size=8):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import numpy as np
@@ -144,7 +143,3 @@ def test_fingerprint_sees_content_only() -> None:
     changed = [frame.assign(a=[1.5, 2.0, 3.0]), frame.rename(columns={"a": "A"}), frame.iloc[::-1],
                frame[["b", "a", "c"]]]
     assert len({fingerprint(f) for f in [frame, *changed]}) == 5
-    large = pd.DataFrame(np.random.default_rng(0).normal(size=(100_000, 10)))
-    start = time.perf_counter()
-    fingerprint(large)
-    assert time.perf_counter() - start < 3

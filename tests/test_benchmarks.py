@@ -241,3 +241,35 @@ def test_the_geometric_mean_counts_the_networks_that_were_meant(benchmark):
              "peers")
     page = figures.delivered_latency([{name: str(row.get(name, "")) for name in names} for row in (*rows, found)])
     assert any("geometric mean of 2" in line and "4.00" in line for line in page)
+
+
+def test_screening_is_judged_by_candidates_trained_in_full_once(benchmark, common, tmp_path, monkeypatch):
+    import pandas as pd
+
+    from rightfit.records import Candidate
+
+    screening = benchmark("screening")
+    random = np.random.default_rng(0)
+    rows = [f"{random.choice(['good', 'fine', 'plain'] if at % 2 else ['bad', 'poor', 'plain'])} food {at % 7}"
+            for at in range(120)]
+    frame = pd.DataFrame({"text": rows, "label": ["no", "yes"] * 60})
+    given = screening.Given(train=frame[:80], test=frame[80:].reset_index(drop=True))
+    monkeypatch.setattr(screening, "SETS", {"small": lambda home: given})
+    two = [Candidate(family="tfidf_nb", params={"event": "multinomial"}), Candidate(family="text_baseline")]
+    none = Candidate(family="tfidf_nb", params={"words": 0, "chars": 0})
+    monkeypatch.setattr(screening, "listed", lambda question: (*two, none))
+    monkeypatch.setattr(screening, "raced", lambda *given: {
+        "what": "screened", "candidate": two[1].key, "family": "text_baseline", "kept": f"{two[1].key} {two[0].key}",
+        "screen_s": 0.5, "race_s": 2.0, "delivered": 0.5, "promised": 0.5, "budget_s": 9.0})
+    words = ["small", "--work", str(tmp_path / "work"), "--out", str(tmp_path)]
+    screening.main(words)
+    monkeypatch.setattr(screening, "in_full", lambda *given: pytest.fail("it was measured already"))
+    screening.main(words)
+    found = common.read_csv("screening", tmp_path)
+    assert [row["what"] for row in found] == ["exhaustive"] * 3 + ["screened", "summary"]
+    best, last = found[0], found[-1]
+    assert last["best"] == best["candidate"] and float(last["best_value"]) == float(best["value"]) > 0.7
+    assert float(last["behind"]) == pytest.approx(float(best["value"]) - float(found[1]["value"]), abs=1e-5)
+    assert found[2]["error"] and not found[2]["value"] and float(last["behind"]) > 0
+    assert float(last["kept_behind"]) == 0 and last["reached"] == "False"
+    assert float(last["share"]) == pytest.approx(0.5 / float(last["whole_s"]), rel=1e-3)

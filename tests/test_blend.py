@@ -79,14 +79,19 @@ def chosen(tmp_path_factory):
     x = rng.uniform(-3, 3, size=(300, 2))
     y = x[:, 0] + 3 * (x[:, 1] > 0.5) * (x[:, 1] < 2) + 0.5 * rng.normal(size=300)
     frame = pd.DataFrame({"a": x[:, 0], "b": x[:, 1], "y": y})
-    need = Need(target="y", metric="rmse", budget="10m", workers=1, folds=3, proposals=0,
-                families=("linear", "tree", "blend"))
     folder = tmp_path_factory.mktemp("blend") / "run"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(choosing, "_pool", lambda source, need: Inline())
-        patch.setattr("rightfit.tuning.race._ablate", lambda race: None)
-        patch.setattr("rightfit.tuning.race._curve", lambda race: None)
-        return choosing.choose(frame, need, out=folder), frame, folder
+        return raced(patch, frame, folder), frame, folder
+
+
+def raced(patch, frame, folder, **limits):
+    """What is chosen among a line, a tree and their blends."""
+    need = Need(target="y", metric="rmse", budget="10m", workers=1, folds=3, proposals=0,
+                families=("linear", "tree", "blend"), **limits)
+    patch.setattr(choosing, "_pool", lambda source, need: Inline())
+    patch.setattr("rightfit.tuning.race._ablate", lambda race: None)
+    patch.setattr("rightfit.tuning.race._curve", lambda race: None)
+    return choosing.choose(frame, need, out=folder)
 
 
 def test_the_race_ends_with_blends_on_the_finalists_folds(chosen):
@@ -109,6 +114,19 @@ def test_a_blends_fold_package_says_what_its_members_say(chosen):
     assert model.predict_one(record)["prediction"] == pytest.approx(float(model.values(frame.head(1))[0, 0]), abs=1e-5)
 
 
+def test_a_blend_that_a_limit_forbids_teaches_one_model_that_keeps_it(chosen, tmp_path, monkeypatch):
+    choice, frame, _ = chosen
+    sizes = {t["family"]: t["size_mib"] for t in choice.decision.trials if t.get("size_mib")}
+    limit = (max(sizes["linear"], sizes["tree"]) + sizes["blend"]) / 2
+    found = raced(monkeypatch, frame, tmp_path / "run", max_size=f"{limit:.4f}MiB")
+    taught = [t for t in found.decision.trials if any(step["name"] == "distil" for step in t["steps"])]
+    assert len(taught) == 1 and taught[0]["state"] == "ok" and taught[0]["folds_done"] == 3
+    teacher = taught[0]["steps"][0]["params"]["teacher"]
+    assert teacher["family"] == "blend" and len(teacher["params"]["members"]) >= 2
+    assert found.decision.measured["size_mib"] <= limit
+    assert not any(t["steps"] for t in choice.decision.trials)  # nothing is taught where nothing is forbidden
+
+
 def _key(folder, member, home):
     """The member's own package: the one whose graph it holds."""
     graph = (home / member["folder"] / "model.onnx").read_bytes()
@@ -128,3 +146,22 @@ def test_distillation_takes_a_blend_as_its_teacher():
         {"family": "linear", "params": {}}, {"family": "tree", "params": {}}]}}
     soft = distil.apply(Dataset(X=X, y=y, schema=schema), {"teacher": teacher}, 0)
     assert len(soft) > 120 and soft.weight.mean() == pytest.approx(1) and set(soft.y) == {0, 1}
+
+
+def test_texts_are_blended_too(tmp_path, monkeypatch):
+    rng = np.random.default_rng(0)
+    told = {"good": ["fine", "sweet", "warm"], "bad": ["cold", "sour", "late"]}
+    rows = [(label if rng.random() < 0.8 else "good", " ".join(rng.choice([*words, *"abcdef"], size=6)))
+            for label, words in told.items() for _ in range(120)]
+    frame = pd.DataFrame(rows, columns=["label", "text"]).sample(frac=1, random_state=0, ignore_index=True)
+    monkeypatch.setattr(choosing, "_pool", lambda source, need: Inline())
+    for source in ("_ablate", "_curve", "_propose"):
+        monkeypatch.setattr(f"rightfit.tuning.race.{source}", lambda race: None)
+    need = Need(target="label", metric="log_loss", budget="10m", workers=1, folds=2, proposals=0, modality="text",
+                families=("tfidf_nb", "tfidf_svm", "text_blend"))
+    choice = choosing.choose(frame, need, out=tmp_path / "run")
+    blends = [t for t in choice.decision.trials if t["family"] == "text_blend"]
+    assert blends and all(t["state"] == "ok" and t["folds_done"] == 2 for t in blends)
+    model = load(tmp_path / "run" / "stage" / "models" / blends[0]["name"])
+    one = model.predict_one({"text": "sour and late"})
+    assert one["prediction"] == "bad" == model.predict(frame.head(1).assign(text="sour and late"))[0]

@@ -12,6 +12,7 @@ import pytest
 
 import rightfit as rf
 from rightfit.errors import DataError, Infeasible, UnknownName, UsageError
+from rightfit.tuning import race
 
 
 @pytest.fixture(scope="module")
@@ -67,11 +68,10 @@ def test_leaderboard_and_reasons(choice):
     assert all(isinstance(line, str) and line.endswith(".") for line in choice.why())
 
 
-def test_running_it_again_gives_the_stored_decision(choice, cancer):
-    started = time.monotonic()
+def test_running_it_again_gives_the_stored_decision(choice, cancer, monkeypatch):
+    monkeypatch.setattr(race, "run", None)  # nothing is raced again
     again = rf.choose(cancer, NEED, out=choice.folder)
     assert again.decision.chosen == choice.decision.chosen and again.decision.estimate == choice.decision.estimate
-    assert time.monotonic() - started < 20
 
 
 def test_another_question_is_refused_in_the_same_folder(choice, cancer):

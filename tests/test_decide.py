@@ -26,13 +26,13 @@ def test_the_best_wins_when_told_apart():
 
 def test_a_tie_goes_to_the_clearly_cheaper():
     best = contender("a", 0.9, 4.0, behind={"b": (0.001, 0.3)})
-    assert decide.order([best, contender("b", 0.899, 0.5)], [])[0].key == "b"
-    assert decide.order([best, contender("b", 0.899, 3.9)], [])[0].key == "a"
+    assert decide.order([best, contender("b", 0.899, 0.1)], [])[0].key == "b"
+    assert decide.order([best, contender("b", 0.899, 2.0)], [])[0].key == "a"
 
 
 def test_a_tie_hides_no_large_loss():
-    """However noisy: 3 points of a score that ends at 1, or 3 % of a loss."""
-    for utility, behind in ((0.9, 0.03), (-10.0, 0.3)):
+    """However noisy: 1 point of a score that ends at 1, or 1 % of a loss."""
+    for utility, behind in ((0.9, 0.01), (-10.0, 0.1)):
         cheap = contender("b", utility - behind, 0.1)
         best = contender("a", utility, 4.0, behind={"b": (behind, 0.3)})
         near = contender("a", utility, 4.0, behind={"b": (behind / 3, 0.3)})

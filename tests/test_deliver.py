@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -81,17 +82,52 @@ def test_without_time_the_package_of_a_fold_is_delivered(raced):
     assert any("no time to train on all rows" in line for line in decision.why)
 
 
+@pytest.mark.parametrize(("family", "left", "tested", "begun"), [
+    ("linear", 20, 0, True), ("linear", 16, 0, False), ("cnn", 12, 0, True), ("cnn", 9, 0, False),
+    ("cnn", 12, 1000, False)])
+def test_a_plan_that_can_be_cut_is_refitted_in_less_time(raced, monkeypatch, family, left, tested, begun):
+    from rightfit.engines.jobs import Outcome
+
+    _, racing, bench = raced
+    entry = racing.board.entry(racing.leader)
+    entry = dataclasses.replace(entry, candidate=dataclasses.replace(entry.candidate, family=family),
+                                measured={**entry.measured, "latency_p50_ms": 4.0})
+    jobs = []
+    bench.pool = SimpleNamespace(workers=2, submit=jobs.append,
+                                 wait=lambda timeout: [Outcome(key=jobs[-1].key, state="ok", result={})])
+    monkeypatch.setattr(type(racing.board), "fit_s", lambda board, entry: 10.0)
+    monkeypatch.setattr(deliver.threads, "worth", lambda most: most)
+    bench.tested, bench.clock = tested, Clock(budget_s=left + deliver.TAIL_S, started=time.monotonic())
+    outcome, _ = deliver._refit(bench, entry, entry.candidate)
+    assert (outcome is not None) == begun == bool(jobs)
+    assert not jobs or jobs[0].soft_s < jobs[0].hard_s <= left
+
+
 def test_a_package_that_breaks_a_limit_when_proven_gives_way_to_the_next(raced, monkeypatch):
     question, racing, bench = raced
     first = deliver.deliver(bench).chosen.key
     limited(question, racing, Limit(name="latency_p95_ms", limit=5.0, sense="at_most"))
     real = deliver.probe
-    monkeypatch.setattr(deliver, "probe", lambda path: real(path) | (
+    monkeypatch.setattr(deliver, "probe", lambda path, **more: real(path) | (
         {"latency_p95_ms": 9.0, "latency_p95_high_ms": 9.0} if first in str(path) else {}))
     monkeypatch.setattr(prove, "measure", lambda *given: None)
     found = deliver.deliver(bench)
     assert found.chosen is not None and found.chosen.key != first
     assert "latency_p95_ms=9 ms" in found.rejected[first]
+
+
+def test_a_refit_that_took_all_of_its_time_is_said(raced, monkeypatch):
+    _, _, bench = raced
+    real = deliver._refit
+
+    def cut(bench, entry, candidate):
+        outcome, path = real(bench, entry, candidate)
+        return dataclasses.replace(outcome, result={**outcome.result, "cut": True}), path
+
+    assert not deliver.deliver(bench).notes
+    monkeypatch.setattr(deliver, "_refit", cut)
+    found = deliver.deliver(bench)
+    assert found.refitted and "took all of the" in found.notes[0]
 
 
 def test_a_failed_refit_is_said_and_the_fold_package_is_used(raced, monkeypatch):

@@ -6,6 +6,7 @@ import shlex
 import subprocess
 import tomllib
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -108,6 +109,19 @@ def test_the_figures_are_those_of_the_results():
     spec.loader.exec_module(figures)
     page = read(ROOT / "README.md")
     assert figures.placed(page, figures.render()) == page, "run python benchmarks/figures.py"
+    for name, text in figures.plots.drawn(figures.RESULTS).items():
+        assert read(ROOT / "docs" / "plots" / f"{name}.svg") == text, "run python benchmarks/figures.py"
+
+
+def test_systems_are_drawn_once_they_have_ranks():
+    spec = importlib.util.spec_from_file_location("plots", ROOT / "benchmarks" / "plots.py")
+    plots = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(plots)
+    rows = [{"system": f"{name} 60 s", "mean_rank": rank, "row_p99_ms_median": ms, "size_mb_median": "3", "cases": "6"}
+            for name, rank, ms in (("rightfit", "1.5", "0.2"), ("other", "1.7", "90"))]
+    drawn = ElementTree.fromstring(plots.peers(rows))
+    assert len(drawn.findall(".//{*}circle")) == 3 and "other 60 s" in "".join(drawn.itertext())
+    assert plots.peers([{**row, "mean_rank": ""} for row in rows]) == ""
 
 
 def test_figures_render_what_is_there_and_nothing_else(tmp_path):

@@ -27,6 +27,7 @@ safetensors = pytest.importorskip("safetensors.torch")
 from rightfit.models._nn import head as heads  # noqa: E402
 from rightfit.models._nn import loop, weights  # noqa: E402
 from rightfit.models.image import _rows, _timm  # noqa: E402
+from rightfit.testing._case import in_time  # noqa: E402
 
 NETWORKS = ("cnn", "vgg", "resnet", "mobilenet", "efficientnet", "convnext", "vit")
 FAMILIES = (*NETWORKS, "frozen", "hog", "image_baseline")
@@ -245,9 +246,7 @@ def test_embedding_stops_in_time_and_learns_from_what_there_is(monkeypatch: pyte
     monkeypatch.setattr(_embed, "PART", 32)
     data, task = example("multiclass", n=400, seed=11)
     built("hog", task).fit(data.take(np.arange(8)), seed=0, deadline=late())
-    start = time.monotonic()
-    model = built("hog", task).fit(data, seed=0, deadline=late(2.0))
-    assert time.monotonic() - start < 3.5
+    model = in_time(lambda: built("hog", task).fit(data, seed=0, deadline=late(2.0)), 3.5)
     assert (model.predict(data.X.iloc[:64]).argmax(axis=1) == data.y[:64]).mean() > 0.6
 
 

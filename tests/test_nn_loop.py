@@ -16,6 +16,7 @@ from rightfit.records import Task
 torch = pytest.importorskip("torch")
 
 from rightfit.models._nn import device, export, loop, steps  # noqa: E402
+from rightfit.testing._case import in_time  # noqa: E402
 
 BINARY = Task(modality="image", problem="binary", target=("y",), metric="accuracy", classes=("a", "b"))
 THREE = Task(modality="image", problem="multiclass", target=("y",), metric="accuracy", classes=("a", "b", "c"))
@@ -108,15 +109,19 @@ def test_the_deadline_is_obeyed_and_the_rate_still_comes_down(monkeypatch: pytes
     shares: list[float] = []
     real = steps.rate
     monkeypatch.setattr(steps, "rate", lambda p, r: shares.append(real(p, r)) or shares[-1])
-    start = time.monotonic()
-    fitted(THREE, {"epochs": 10_000, "batch": 32}, seconds=2.0, pause=0.005)
-    assert time.monotonic() - start < 2.6
+    in_time(lambda: fitted(THREE, {"epochs": 10_000, "batch": 32}, seconds=2.0, pause=0.005), 2.6)
     assert max(shares) > 0.9 and shares[-1] < 0.1
 
 
 def test_a_deadline_that_has_passed_leaves_a_model() -> None:
     model, found = fitted(THREE, {"epochs": 5}, seconds=-1.0)
     assert np.isfinite(loop.predict(model, made(THREE))).all() and found.epochs == 1
+
+
+def test_a_plan_that_was_cut_while_it_got_better_says_nothing_against_more_epochs() -> None:
+    _, cut = fitted(THREE, {"epochs": 10_000, "batch": 32, "early_stopping": False}, seconds=0.5, pause=0.005)
+    _, whole = fitted(THREE, {"epochs": 3, "batch": 32, "early_stopping": False})
+    assert (cut.epochs, whole.epochs) == (10_000, 3)
 
 
 def test_early_stopping_keeps_the_best_and_says_so() -> None:
@@ -238,7 +243,8 @@ def test_export_says_the_same() -> None:
 
 
 def test_the_probe_answers_quickly() -> None:
-    device.precision.cache_clear()
-    start = time.monotonic()
-    assert device.precision() in ("bf16", "fp32")
-    assert time.monotonic() - start < 1.0
+    def probe() -> str:
+        device.precision.cache_clear()
+        return device.precision()
+
+    assert in_time(probe, 1.0) in ("bf16", "fp32")

@@ -75,9 +75,8 @@ def test_zips_are_measured_by_their_own_size(package: Path, tmp_path: Path) -> N
 
 
 def test_quick_hints_without_memory(package: Path) -> None:
-    started = time.perf_counter()
     found = probing.quick(package)
-    assert found.keys() == NAMES - {"memory_mib", "throughput_per_s"} and time.perf_counter() - started < 5
+    assert found.keys() == NAMES - {"memory_mib", "throughput_per_s"}
     assert 0 < found["latency_p95_ms"] < 50
 
 

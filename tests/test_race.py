@@ -1,7 +1,6 @@
 """The race and its board: who leads, who is dropped, large tables, resume, ablations."""
 
 import dataclasses
-import time
 
 import numpy as np
 import pytest
@@ -10,10 +9,12 @@ import rightfit as rf
 from rightfit.choose import ask, examine
 from rightfit.delivery import prove
 from rightfit.engines.inline import Inline
+from rightfit.report.sentences import say
 from rightfit.store import Store
-from rightfit.tuning import lineup, race, state
+from rightfit.tuning import forecast, lineup, race, state
 from rightfit.tuning.board import difference, leader_of
 from rightfit.tuning.clock import start
+from rightfit.tuning.state import Unit
 
 FAMILIES = ("linear", "naive_bayes", "tree")
 
@@ -94,6 +95,20 @@ def test_large_tables_start_on_a_share_of_the_rows(tmp_path, monkeypatch):
     store.close()
 
 
+def test_no_fold_is_started_that_would_be_cut_short(tmp_path):
+    racing, store, _ = raced(table(), tmp_path / "run")
+    best = racing.board.entry(racing.leader)
+    unit, took = Unit(candidate=best.candidate, fold=max(best.folds) + 1), racing.board.fit_s(best)
+    assert forecast.cut_short(racing, unit, 0.5 * took) and not forecast.cut_short(racing, unit, 0.9 * took)
+    assert not forecast.cut_short(racing, dataclasses.replace(unit, fold=0), 0.0), "the first is cut where it must be"
+    assert racing.open(unit)
+    race.shelve(racing, unit, left=1.0)
+    key = best.candidate.key
+    assert not racing.open(unit) and racing.leader != key and "another fold takes about" in racing.board.out[key]
+    assert "再训练一折" in say(racing.board.out[key], "zh_CN")
+    store.close()
+
+
 def test_a_suspected_leak_is_scored_both_ways(tmp_path):
     racing, store, _ = raced(table(leak=True), tmp_path / "run")
     assert racing.suspects == ("after",)
@@ -144,10 +159,9 @@ def test_racing_stops_when_its_time_is_up(tmp_path):
     with Store.open(tmp_path / "run", {}) as store:
         clock = dataclasses.replace(start(9.0), spent_before=8.9)
         racing = lineup.line_up(question, store, clock, 4000.0, lambda kind, fields: None)
-        began = time.monotonic()
         with Inline() as engine:
             race.run(racing, engine, 1)
-        assert time.monotonic() - began < 3 and racing.empty
+        assert racing.empty
 
 
 def test_a_later_fold_that_runs_out_of_time_costs_a_candidate_that_fold_only(tmp_path):

@@ -1,35 +1,29 @@
 """The server in this process: every route and protocol, the schema's contract, limits, tokens, figures."""
 
 import base64
-import importlib.util
 import json
 import re
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings, strategies
 
+import asgi
+import serve_packages as made
+import toy_package as toy
+from rightfit.data.values import parser
 from rightfit.errors import PackageError, UnknownName, UsageError
 from rightfit.package import load
+from rightfit.records import Column
 
 pytest.importorskip("fastapi")
 pytest.importorskip("prometheus_client")
 pytest.importorskip("orjson")
 pytest.importorskip("multipart")
-from rightfit.delivery.serve import gate
+from rightfit.delivery.serve import gate, pages
 from rightfit.delivery.serve.app import create
 from rightfit.delivery.serve.settings import Settings, check, from_json, locate, to_json
 
-
-def beside(name):
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-made = beside("serve_packages")
-asgi = beside("asgi")
-toy = made.toy
 RECORDS = toy.records(5)
 
 
@@ -502,3 +496,45 @@ def test_predicted_values_have_a_histogram(serving, home):
                if name.startswith("rightfit_prediction_value_bucket")}
     inner = sorted(buckets)[1:-2]  # the outermost are values of the sample, to the last bit or not
     assert len(buckets) == 12 and all(buckets[edge] == (values <= edge).sum() for edge in inner)
+
+
+@pytest.mark.parametrize("column", [
+    Column(name="c", kind="datetime"), Column(name="c", kind="numeric"), Column(name="c", kind="boolean"),
+    Column(name="c", kind="boolean", categories=("no", "yes")),
+    Column(name="c", kind="boolean", categories=("a.b", "c|d"))], ids=lambda c: c.kind)
+def test_texts_that_the_description_allows_are_read(column):
+    read = parser(column)
+
+    @settings(max_examples=60, derandomize=True, deadline=None, database=None)
+    @given(strategies.from_regex(pages._field(column, False)["pattern"], fullmatch=True))
+    def every(text):
+        read(text)
+
+    every()
+
+
+def test_a_form_lets_other_values_in_where_it_cannot_show_all(serving, monkeypatch):
+    fields = {one["name"]: one for one in serving().get("/schema").json()["fields"]}
+    assert not any(one["more"] for one in fields.values())
+    monkeypatch.setattr(pages, "SHOWN_CATEGORIES", 1)
+    colour = {one["name"]: one for one in serving().get("/schema").json()["fields"]}["colour"]
+    assert colour["more"] and len(colour["categories"]) == 1
+
+
+def test_more_of_a_forms_further_fields_do_not_make_more_records(serving):
+    def ask(*names):
+        parts = "".join(f'--b\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n1\r\n' for name in names)
+        return serving().post("/predict", body=f"{parts}--b--\r\n".encode(),
+                              headers={"content-type": "multipart/form-data; boundary=b"})
+
+    assert "label" in ask("size", "age", "colour", "note", "note").json()
+    assert len(ask("size", "age", "colour", "size", "note", "note", "note").json()["predictions"]) == 2
+    assert ask("size", "size", "age", "age", "age", "colour").status == 400
+
+
+def test_a_table_without_rows_and_instances_by_column_are_refused(serving):
+    client = serving()
+    alone = client.post("/invocations", body=b"size,age,colour\n", headers={"content-type": "text/csv"})
+    assert alone.status == 400 and "a header and rows" in alone.json()["error"]
+    assert client.post("/invocations", {"instances": {"size": [1], "age": [2], "colour": ["red"]}}).status == 400
+    assert client.post("/invocations", {"inputs": {"size": [1], "age": [2], "colour": ["red"]}}).status == 200

@@ -2,14 +2,14 @@
 
 import asyncio
 import hashlib
-import importlib.util
 import json
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pytest
 
+import asgi
+import toy_package as toy
 from rightfit.delivery import log as logging
 from rightfit.delivery import versions
 from rightfit.errors import DataError
@@ -24,17 +24,6 @@ from rightfit.delivery.serve.app import create
 from rightfit.delivery.serve.engine import Engine, Full, Late
 from rightfit.delivery.serve.served import Invalid, Scored
 from rightfit.delivery.serve.settings import Settings
-
-
-def beside(name):
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-toy = beside("toy_package")
-asgi = beside("asgi")
 
 
 class Fake:
@@ -135,7 +124,7 @@ def test_slow_models_are_scored_beside_the_loop_and_late_ones_are_given_up():
     import threading
 
     hold = threading.Event()
-    model = Fake(row_s=1.0, hold=hold)
+    model = Fake(row_s=0.003, hold=hold)
     made = engine(model, deadline=0.05)
 
     async def go():
@@ -230,7 +219,7 @@ def test_the_alias_is_followed_and_every_answer_is_that_of_the_model_it_names(re
                     versions.promote(registry, int(version))
                 package = registry / "versions" / version
                 wanted = hashlib.sha256((package / "manifest.json").read_bytes()).hexdigest()
-                expected[wanted] = models[version].predict_one(record)["probabilities"]["yes"]
+                expected[wanted] = int(version), models[version].predict_one(record)["probabilities"]["yes"]
 
                 async def switched(wanted=wanted):
                     await until(lambda: server.engine.served.version == wanted)
@@ -242,13 +231,34 @@ def test_the_alias_is_followed_and_every_answer_is_that_of_the_model_it_names(re
                     for answer in answers:
                         assert answer.status == 200
                         found = answer.json()
-                        assert found["probabilities"]["yes"] == pytest.approx(expected[found["model_version"]],
-                                                                              abs=1e-6)
+                        number, chance = expected[found["model_version"]]
+                        assert found["registry_version"] == number
+                        assert found["probabilities"]["yes"] == pytest.approx(chance, abs=1e-6)
                 await done
             return await asgi.call(app, "GET", "/metrics")
 
     text = asyncio.run(go()).text
     assert 'rightfit_model_switches_total{result="switched"} 3.0' in text and len(expected) == 3
+
+
+def test_every_protocol_names_the_version_in_the_registry(registry):
+    versions.add(registry, registry / "versions" / "1")  # the same package once more
+    record = toy.records(1)[0]
+    tensors = [{"name": name, "shape": [1], "datatype": "BYTES", "data": [value]} for name, value in record.items()]
+    client = asgi.Client(create(Settings(source=str(registry))))
+    server = client.app.state.server
+    for number in (1, 4):
+        if number != versions.read(registry).champion:
+            versions.promote(registry, number)
+        client.run(until(lambda number=number: server.engine.served.number == number))
+        held = server.engine.served.version
+        said = client.post(f"/v2/models/registry/versions/{number}/infer", {"inputs": tensors}).json()
+        assert said["model_version"] == held and said["parameters"] == {"registry_version": number}
+        assert client.get("/v2/models/registry").json()["versions"] == [held, str(number)]
+        assert client.get("/schema").json()["number"] == number
+        plain = client.post("/invocations", {"dataframe_records": [record]})
+        assert plain.headers["x-registry-version"] == str(number) and plain.headers["x-model-version"] == held
+    client.close()
 
 
 def test_a_pointer_that_cannot_be_used_changes_nothing(registry):

@@ -1,7 +1,6 @@
 """The server as a process: what it says when it cannot start, SIGTERM under load, a worker that is killed."""
 
 import http.client
-import importlib.util
 import json
 import os
 import signal
@@ -14,6 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+import toy_package as toy
 from rightfit.delivery import log
 from rightfit.package import load
 
@@ -22,9 +22,6 @@ pytest.importorskip("fastapi")
 pytest.importorskip("prometheus_client")
 pytest.importorskip("orjson")
 
-_spec = importlib.util.spec_from_file_location("toy_package", Path(__file__).with_name("toy_package.py"))
-toy = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(toy)
 RECORDS = toy.records(20)
 BODIES = [json.dumps(record) for record in RECORDS]
 
@@ -173,3 +170,47 @@ def test_workers_leave_when_their_parent_is_killed(serve):
     process.kill()
     process.wait(10)
     assert len(found) >= 2 and psutil.wait_procs(found, timeout=20)[1] == []
+
+
+def test_a_worker_that_dies_while_it_is_asked_whether_it_lives_is_replaced(package, monkeypatch):
+    import uvicorn
+    from uvicorn.supervisors.multiprocess import Process
+
+    from rightfit.delivery.serve.settings import Settings
+    from rightfit.delivery.serve.workers import supervisor
+
+    monkeypatch.setattr(signal, "signal", lambda *given: None)  # the tests keep their own handlers
+    monkeypatch.setenv("RIGHTFIT_SERVE", "")
+    config = uvicorn.Config("nobody:answers", workers=1, timeout_worker_healthcheck=100_000)
+    made = supervisor(config, Settings(source=str(package)), None)
+    made.sockets = []
+    worker, asked = Process(config, []), threading.Event()
+    worker.start()
+    os.kill(worker.pid, signal.SIGSTOP)
+    made.processes = [worker]
+    known = worker.ping
+    monkeypatch.setattr(worker, "ping", lambda timeout: (asked.set(), known(timeout))[1])
+    looking = threading.Thread(target=made.keep_subprocess_alive, daemon=True)
+    looking.start()
+    assert asked.wait(60)
+    os.kill(worker.pid, signal.SIGKILL)
+    looking.join(60)
+    other = made.processes[0]
+    if other is not worker:
+        other.kill()
+        other.join()
+    assert not looking.is_alive() and other is not worker
+
+
+def test_a_death_ends_the_supervisors_pause_but_never_twice_in_a_row():
+    from rightfit.delivery.serve.workers import Stop
+
+    reading, writing = os.pipe()
+    stop = Stop(lambda: [reading])
+    assert stop.wait(0.001) is False
+    os.close(writing)  # as a sentinel when its process ends
+    assert stop.wait(100_000) is False  # at once
+    assert stop.wait(0.001) is False and stop._ended is False
+    stop.set()
+    assert stop.wait(100_000) is True
+    os.close(reading)

@@ -320,6 +320,12 @@ def test_one_class_or_no_text_gets_one_sentence(tmp_path: Path) -> None:
     assert not SPEC.claims(tmp_path / "none", Need())
 
 
+def test_a_table_of_fractions_is_told_at_a_glance(monkeypatch):
+    frame = pd.DataFrame({"review": ["good stuff here"] * 30, "price": ["1.5"] * 30, "y": ["a", "b"] * 15})
+    monkeypatch.setattr("rightfit.data.modalities._text_columns.kinds", None)  # the long look is not taken
+    assert not SPEC.claims(frame, Need(target="y"))
+
+
 # --- the conformance suite's rows -------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("problem", ["binary", "multiclass", "multilabel", "regression"])

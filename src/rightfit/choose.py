@@ -100,7 +100,7 @@ def run(question: Question, folder: Path, clock: Clock, pool: Any, *, overwrite:
         watch("deciding", {"left": clock.left()})
         bench = deliver.Bench(board=racing.board, baseline=racing.short.baseline.key, stage=racing.folder,
                               package=folder / "package", pool=pool, clock=clock, seed=need.seed, memory_mib=memory,
-                              watch=watch)
+                              watch=watch, tested=0 if question.test is None else len(question.test))
         racing.board.task = question.task
         delivery = deliver.deliver(bench) if aim is None else target.deliver(bench, aim)
         if delivery.chosen is None:

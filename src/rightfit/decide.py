@@ -12,9 +12,9 @@ from typing import Any
 from rightfit.records import RESOURCES, Limit, LimitCheck, frozen
 
 COSTS = ("latency_p50_ms", "size_mib", "fit_s")
-WORTH = 1.25  # a tied model must be at least this much cheaper to be preferred to the best
+WORTH = 3.0  # a tied model must be at least this much cheaper to be preferred to the best
 TIED_T = 1.0  # within one corrected standard error (Breiman 1984, Nadeau and Bengio 2003; measured in docs/decisions)
-WIDEST = 0.02  # a tie hides at most so much of a score that ends at 1, or such a share of a loss (docs/decisions/002)
+WIDEST = 0.005  # a tie hides at most so much of a score that ends at 1, or such a share of a loss (docs/decisions/002)
 HEADROOM = {"latency_p95_ms": 1.25, "memory_mib": 1.03, "throughput_per_s": 0.75}
 """A limit must be met with this much to spare, so that it is met again when somebody else measures."""
 

@@ -100,7 +100,8 @@ class _RightFit(BaseEstimator):  # type: ignore[misc]
             if not len(X) or not X.shape[1]:
                 check_array(X, dtype=None, ensure_all_finite=False)
             return X
-        X = validate_data(self, X, reset=reset, dtype=None, ensure_all_finite="allow-nan")
+        X = validate_data(self, X, reset=reset, dtype=None, ensure_all_finite="allow-nan",
+                          ensure_min_samples=2 if reset else 1)
         if X.dtype.kind == "O":
             _refuse_objects(X)
         return X

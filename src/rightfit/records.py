@@ -465,7 +465,8 @@ class Family:
     `prepare` completes params before the race (where the pretrained weights lie) or raises Unavailable with what to
     do. `untrained(params, task, data)` gives a model of the same cost with random weights, so that its limits are
     measured before any training. `rung`: the share of the rows at which a first look tells enough; 1 for what is
-    quick to train. `scheme`: the family takes part only when the user brings a model of this scheme.
+    quick to train. `paced`: a fit that its deadline cuts has planned for it and ends well, so that a refit may be cut.
+    `scheme`: the family takes part only when the user brings a model of this scheme.
     `compose(members, weights)` gives the params of a candidate that is made of finished ones, {"family", "params"}
     each; such a family is never tried by itself. `resume(params, task, package)` gives an unfitted Model that goes on
     from a package of this family, or raises Unavailable.
@@ -490,6 +491,7 @@ class Family:
     prepare: Callable[[Mapping[str, Any], Task, Need], Mapping[str, Any]] | None = None
     untrained: Callable[[Mapping[str, Any], Task, Dataset], Model] | None = None
     rung: float = 1.0
+    paced: bool = False
     scheme: str = ""
     compose: Callable[[Sequence[Mapping[str, Any]], Sequence[float]], Mapping[str, Any]] | None = None
     resume: Callable[[Mapping[str, Any], Task, Path], Model] | None = None
@@ -577,6 +579,7 @@ class Treatment:
     """A treatment's SPEC: `plan(audit, task)` gives params or None; `apply(data, params, seed)` gives new rows.
 
     Treatments act on the training rows of a fold only, inside the trial, so that no validation row is ever touched.
+    teacher: how many fits of a teacher it makes, one that takes params `teacher` {"family", "params"} and `seconds`.
     """
 
     name: str
@@ -584,6 +587,7 @@ class Treatment:
     apply: Callable[[Dataset, Mapping[str, Any], int], Dataset]
     handles: str = ""
     doc: str = ""
+    teacher: int = 0
 
 
 @frozen

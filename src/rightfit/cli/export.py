@@ -13,15 +13,9 @@ from rightfit.cli._app import Text, app
 def export(path: Annotated[str, typer.Argument(help="A run folder or a package")],
            to: Annotated[str, typer.Option(help="onnx, mlflow, triton, docker, huggingface or tflite")],
            out: Annotated[str, typer.Option("-o", "--out", help="A new folder")],
+           sign: Annotated[Text, typer.Option(help="Private key: sign the package in the export")] = None,
            verify: Annotated[Text, typer.Option(help="Public key that must have signed the package")] = None) -> None:
     """Write a package as another system wants it."""
-    from pathlib import Path
-
     from rightfit.delivery.export import export as run
 
-    if verify is not None:
-        from rightfit.package import sign
-
-        inside = Path(path) / "package"
-        sign.check(inside if inside.is_dir() else path, verify)
-    print(f"{to}: {run(path, to, out)}")
+    print(f"{to}: {run(path, to, out, sign=sign, verify_with=verify)}")

@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rightfit import decide
+from rightfit import decide, registry
 from rightfit.decide import Contender
 from rightfit.delivery import prove
 from rightfit.engines.jobs import Job, Outcome
 from rightfit.package import write
 from rightfit.package.probe import probe
 from rightfit.records import Candidate, LimitCheck, Rule, asdict
-from rightfit.resources import afford
+from rightfit.resources import afford, threads
 from rightfit.tuning.board import Board, Entry
 from rightfit.tuning.clock import Clock
 from rightfit.tuning.settle import settled
@@ -23,6 +23,7 @@ from rightfit.tuning.settle import settled
 ATTEMPTS = 5  # packages refitted and proven before the answer is infeasible
 REFIT_SLACK = 1.6  # all rows against those of a fold, and packaging
 REFIT_S = 1.0  # a process, its package
+FIT_SHARE = 0.9  # of the time for a refit, after which it stops with what it has, so that it can still be packaged
 TAIL_S = 3.0  # proving and reporting after a refit
 
 
@@ -47,7 +48,7 @@ class Delivery:
 
 @dataclass(slots=True)
 class Bench:
-    """What delivering works with."""
+    """What delivering works with. `tested`: rows of a test part, which the delivered package answers at the end."""
 
     board: Board
     baseline: str
@@ -58,6 +59,7 @@ class Bench:
     seed: int
     memory_mib: float
     watch: Callable[[str, Mapping[str, Any]], None]
+    tested: int = 0
 
 
 def deliver(bench: Bench) -> Delivery:
@@ -111,6 +113,9 @@ def _attempt(bench: Bench, found: Delivery, contender: Contender) -> None:
         fit_s = {"fit_s": float(outcome.result["measured"]["fit_s"])}
         if _accept(bench, found, contender, whole, fit_s):
             found.refitted, found.candidate = True, candidate
+            if outcome.result.get("cut"):
+                found.notes.append(f"Training {contender.key} on all rows took all of the {fit_s['fit_s']:.0f} s that "
+                                   "were left for it: with a larger budget it would have been longer.")
             return
     elif outcome is not None:
         found.notes.append(f"Training {contender.key} on all rows ended as {outcome.state} ({outcome.error}); its "
@@ -126,9 +131,10 @@ def _accept(bench: Bench, found: Delivery, contender: Contender, path: Path,
             known: Mapping[str, float] | None) -> bool:
     """Put the package in place if it meets every limit, measured now unless `known` holds its probe."""
     bench.watch("proving", {"candidate": contender.key})
-    measured = dict(known) if known and "latency_p95_ms" in known else prove.figures(probe(path))
-    entry = found.entries[contender.key]
     task = bench.board.task
+    measured = dict(known) if known and "latency_p95_ms" in known else prove.figures(
+        probe(path, attempts=prove.sittings(bench.board, bench.clock)))
+    entry = found.entries[contender.key]
     measured = afford.priced(task.serving, task.limits,
                              {**contender.measured, **measured, **(known or {}), **entry.floors})
     checks = decide.check(task.limits, measured)
@@ -151,18 +157,30 @@ def ruled(board: Board, entry: Entry) -> Rule:
     return conformal.bounded(entry.rule, board.stage.data.y[entry.rows], entry.pred, board.task)
 
 
+def _least_s(bench: Bench, entry: Entry) -> float:
+    """Seconds below which training on all rows is not begun.
+
+    A plan that can be cut needs no more steps than a fold's had, which are of more rows then; and alone it has the
+    cores that trials shared.
+    """
+    fit = bench.board.fit_s(entry)
+    if not registry.plugin("rightfit.models", entry.candidate.family, "family").paced:
+        return REFIT_SLACK * fit + REFIT_S
+    alone = threads.WORTH if threads.worth(bench.pool.workers) > 1 else 1.0
+    return fit / alone / FIT_SHARE + REFIT_S
+
+
 def _refit(bench: Bench, entry: Entry, candidate: Candidate) -> tuple[Outcome | None, Path]:
     """Train on all rows in a process of its own; None when the time left does not allow it."""
     path = bench.stage / "models" / f"{entry.candidate.key}.all"
-    wanted = REFIT_SLACK * bench.board.fit_s(entry) + REFIT_S
-    left = bench.clock.left(TAIL_S)
-    if left < wanted:
+    left = bench.clock.left(TAIL_S + bench.tested * entry.measured.get("latency_p50_ms", 0.0) / 1000)
+    if left < _least_s(bench, entry):
         return None, path
     bench.watch("refitting", {"candidate": candidate})
     payload = {"stage": str(bench.stage), "candidate": asdict(candidate), "seed": bench.seed,
                "rule": asdict(ruled(bench.board, entry)), "package": str(path), "threads": bench.pool.workers}
     job = Job(key=f"{candidate.key}-all", function="rightfit.tuning.trial:refit", payload=payload,
-              soft_s=0.9 * left, hard_s=left, memory_mib=bench.memory_mib)
+              soft_s=FIT_SHARE * left, hard_s=left, memory_mib=bench.memory_mib)
     bench.pool.submit(job)
     outcomes: list[Outcome] = []
     while not outcomes and bench.clock.left() > 0:

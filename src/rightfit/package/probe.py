@@ -75,10 +75,11 @@ def warmed(path: str | Path, records: Sequence[Record] | None) -> tuple[LoadedMo
     return _warm(path, records, time.perf_counter() - process_age_s())
 
 
-def measure(path: str | Path, *, records: Sequence[Record] | None = None, blocks: int = BLOCKS) -> dict[str, float]:
+def measure(path: str | Path, *, records: Sequence[Record] | None = None, blocks: int = BLOCKS,
+            attempts: int = ATTEMPTS) -> dict[str, float]:
     """All figures of this process, which must have done nothing else before: its age and memory are in them."""
     model, rows, load_s = warmed(path, records)
-    found = latency(model.predict_one, rows, blocks=blocks)
+    found = latency(model.predict_one, rows, blocks=blocks, attempts=attempts)
     found["throughput_per_s"] = throughput(model, rows)
     return {**found, "load_s": load_s, "memory_mib": peak_memory_mib(), "size_mib": size_mib(path)}
 
@@ -90,15 +91,16 @@ def quick(path: str | Path, *, records: Sequence[Record] | None = None, seconds:
     return {**found, "load_s": load_s, "size_mib": size_mib(path)}
 
 
-def probe(path: str | Path, *, repeats: int = BLOCKS, records: Sequence[Record] | None = None,
-          timeout: float = 300.0) -> dict[str, float]:
+def probe(path: str | Path, *, repeats: int = BLOCKS, attempts: int = ATTEMPTS,
+          records: Sequence[Record] | None = None, timeout: float = 300.0) -> dict[str, float]:
     """All figures of a package, measured in a fresh process with one thread; the names are in the module's docstring.
 
-    repeats: blocks of calls, 2 or more. records: raw rows to measure on; the package's own sample without. timeout:
-    seconds. Raises PackageError when the package cannot be loaded or the process dies or lasts too long.
+    repeats: blocks of calls, 2 or more. attempts: sittings at most, while the machine is noisy. records: raw rows to
+    measure on; the package's own sample without. timeout: seconds. Raises PackageError when the package cannot be
+    loaded or the process dies or lasts too long.
     """
-    found: dict[str, float] = asked("rightfit.package.probe", [str(path), "--stdin", "--blocks", str(max(2, repeats))],
-                                    records, timeout)
+    found: dict[str, float] = asked("rightfit.package.probe", [str(path), "--stdin", "--blocks", str(max(2, repeats)),
+                                                               "--attempts", str(attempts)], records, timeout)
     return found
 
 
@@ -129,11 +131,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m rightfit.package.probe", description="Measure a package.")
     parser.add_argument("path")
     parser.add_argument("--blocks", type=int, default=BLOCKS)
+    parser.add_argument("--attempts", type=int, default=ATTEMPTS)
     parser.add_argument("--stdin", action="store_true", help="read the records to measure on, as JSON")
     given = parser.parse_args(arguments)
     try:
         records = json.load(sys.stdin) if given.stdin else None
-        found: dict[str, Any] = measure(given.path, records=records, blocks=given.blocks)
+        found: dict[str, Any] = measure(given.path, records=records, blocks=given.blocks, attempts=given.attempts)
     except RightfitError as error:
         print(json.dumps({"error": str(error)}))
         return error.exit_code

@@ -24,6 +24,7 @@ from rightfit.tuning.state import Race
 
 STEPS = 25  # of greedy selection, with replacement
 SIZES = (3, 8)  # members at most: a small blend that is nearly as cheap as its members, and a large one
+KEEP = 0.6  # of the reserve, below which no blend is begun
 PARTNERS = 12  # the best candidates, among which a blend selects
 ROWS = 20_000  # on which weights are chosen
 SOFT = {"binary": "log_loss", "multiclass": "log_loss", "multilabel": "log_loss"}
@@ -38,7 +39,8 @@ def mix(race: Race) -> None:
         return
     for family in families:
         for size in SIZES:
-            _enter(race, family, entries, size)
+            if race.clock.left(KEEP * race.reserve) > 0:
+                _enter(race, family, entries, size)
 
 
 def members_of(board: Board, composed: set[str]) -> list[Entry]:
@@ -105,7 +107,8 @@ def crossed(parts: Sequence[Part], metric: Any, task: Task, most: int) -> list[A
     return found
 
 
-def _thin(part: Part, most: int) -> Part:
+def thinned(part: Part, most: int) -> Part:
+    """At most so many rows of a part, always the same."""
     y, preds = part
     if len(y) <= most:
         return part
@@ -115,30 +118,47 @@ def _thin(part: Part, most: int) -> Part:
 
 def _enter(race: Race, family: Family, entries: list[Entry], size: int) -> None:
     """One blend: its weights on all folds make the candidate, its folds are scored by weights of the others."""
-    board, task, started = race.board, race.board.task, time.monotonic()
-    metric = board.metric if board.metric.needs != "label" or task.problem not in SOFT else base.find(
-        SOFT[task.problem], task.problem)
-    folds = entries[0].folds
-    blobs = {e.candidate.key: {f: board.store.blob(board.trials[e.candidate.key, f, 1.0].blob) for f in folds}
+    board, started = race.board, time.monotonic()
+    blobs = {e.candidate.key: {f: board.store.blob(board.trials[e.candidate.key, f, 1.0].blob) for f in e.folds}
              for e in entries}
+    parts = parts_of(board, entries, blobs)
+    few = [thinned(part, max(ROWS // len(parts), 1)) for part in parts]
+    metric = metric_of(board)
+    weights = selected(few, metric, board.task, size) if parts else np.zeros(len(entries))
+    candidate, chosen = composed(family, entries, weights)
+    if candidate is None or candidate.key in board.candidates:
+        return
+    inner, folds = [entries[at] for at in chosen], entries[0].folds
+    _file(race, candidate, inner, weights[chosen], _scored(board, folds, parts, few, metric, size), blobs, started)
+
+
+def metric_of(board: Board) -> Any:
+    """What weights are chosen by: the metric of the task, or one of probabilities where that takes labels."""
+    task = board.task
+    return board.metric if board.metric.needs != "label" or task.problem not in SOFT else base.find(
+        SOFT[task.problem], task.problem)
+
+
+def parts_of(board: Board, entries: Sequence[Entry], blobs: Mapping[str, Mapping[int, Any]]) -> list[Part]:
+    """For each common fold (y, predictions of every entry); none where they were not judged on the same rows."""
     parts: list[Part] = []
-    for fold in folds:
+    for fold in entries[0].folds:
         each = [blobs[e.candidate.key][fold] for e in entries]
         if any(not np.array_equal(b["rows"], each[0]["rows"]) for b in each):
-            return
+            return []
         parts.append((board.stage.data.y[each[0]["rows"]], [np.asarray(b["pred"], float) for b in each]))
-    few = [_thin(part, max(ROWS // len(parts), 1)) for part in parts]
-    weights = selected(few, metric, task, size)
-    chosen = [at for at in np.argsort(-weights, kind="stable") if weights[at] > 0]
+    return parts
+
+
+def composed(family: Family, entries: Sequence[Entry], weights: Any) -> tuple[Candidate | None, list[int]]:
+    """The blend of the entries with a weight, heaviest first, and their places; None of fewer than two."""
+    chosen = [int(at) for at in np.argsort(-weights, kind="stable") if weights[at] > 0]
     if len(chosen) < 2 or family.compose is None:
-        return
+        return None, chosen
     members = [settled(entries[at].candidate, entries[at].learned) for at in chosen]
-    candidate = Candidate(family=family.name, params=family.compose(
-        [{"family": m.family, "params": dict(m.params)} for m in members], [float(weights[at]) for at in chosen]))
-    if candidate.key in board.candidates:
-        return
-    inner = [entries[at] for at in chosen]
-    _file(race, candidate, inner, weights[chosen], _scored(board, folds, parts, few, metric, size), blobs, started)
+    return Candidate(family=family.name, params=family.compose(
+        [{"family": m.family, "params": dict(m.params)} for m in members],
+        [float(weights[at]) for at in chosen])), chosen
 
 
 def _scored(board: Board, folds: Sequence[int], parts: list[Part], few: list[Part], metric: Any,

@@ -358,6 +358,6 @@ def spread_of(draws: Any, entry: Entry) -> float:
     known = draws[~np.isnan(draws).all(axis=1)]
     if not len(known):
         return 0.0
-    means = np.nanmean(known, axis=0)
+    means = np.nanmean(known[:, ~np.isnan(known).all(axis=0)], axis=0)  # a sample of few rows may hold one class
     share = len(entry.rows) / max(len(entry.folds), 1) / max(entry.measured.get("train_rows", 1.0), 1.0)
     return float(np.nanstd(means) * np.sqrt(1 + len(draws) * share))

@@ -24,6 +24,7 @@ SPREADS = {"fit_s": (0.7, 0.9, 0.6, 0.3), "peak_mib": (0.4, 0.3, 0.15, 0.08)}
 STRETCH = 0.3  # further doubt for each factor e between the rows known and the rows asked for
 Z = 1.96
 CUT = 0.9  # of a soft deadline, from which a fit may have been cut short by it: it tells only the least
+WHOLE = 0.7  # of the time that an earlier fold took, from which a fit is no torso
 LIBRARY_MIB = {"torch": 450.0, "keras": 700.0, "tensorflow": 700.0}
 PROCESS_MIB = 260.0  # interpreter, pandas, scikit-learn
 COPIES = 4.0  # of the rows as float64, while they are encoded and split
@@ -195,6 +196,14 @@ def hopeless(race: Race, unit: Unit, told: Mapping[str, Forecast], left: float) 
         return (f"not trained: a fit was forecast to take {room.value:.4g} MiB of memory ({room.low:.4g} to "
                 f"{room.high:.4g}), and {race.memory_mib:.4g} are allowed")
     return ""
+
+
+def cut_short(race: Race, unit: Unit, soft_s: float) -> bool:
+    """Whether a further fold would be stopped long before the time that the candidate's folds took so far: a model that
+    was cut short says nothing about one that was not.
+    """
+    entry = race.board.entry(unit.candidate.key) if unit.fidelity == 1.0 and unit.fold > 0 else None
+    return entry is not None and WHOLE * race.board.fit_s(entry) > soft_s
 
 
 def kept(told: Mapping[str, Forecast]) -> dict[str, float]:

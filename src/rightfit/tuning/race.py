@@ -14,8 +14,8 @@ from typing import Any
 from rightfit.engines.jobs import Outcome
 from rightfit.records import Candidate, Step, Trial
 from rightfit.resources.forecast import Forecast
-from rightfit.tuning import forecast, propose, screen, steps
-from rightfit.tuning.board import Entry, difference, leader_of
+from rightfit.tuning import forecast, propose, screen, steps, teach
+from rightfit.tuning.board import SURE, Entry, difference, leader_of
 from rightfit.tuning.state import Race, Unit
 from rightfit.tuning.work import job_of
 
@@ -32,6 +32,9 @@ LEAST_S = 1.5  # left for racing, below which no trial is started
 CURVE_SHARES = (0.25, 0.5)
 PARTNERS = 3  # families beside the contenders' that blends may want
 PARTNER_SHARE = 0.35  # of the time left, that a partner's folds may take
+QUICK_SHARE = 0.1  # the same before the contenders have all folds
+PARTNER_AFTER = 2  # folds of every contender
+TRIAL_S = 0.25  # of a process that fits
 
 
 def run(race: Race, pool: Any, workers: int) -> None:
@@ -45,6 +48,9 @@ def run(race: Race, pool: Any, workers: int) -> None:
                 leave_out(race, unit, told, reason)
                 continue
             job = job_of(race, unit, left)
+            if forecast.cut_short(race, unit, job.soft_s):
+                shelve(race, unit, left)
+                continue
             race.running[job.key] = unit
             race.expected[job.key] = {**forecast.kept(told), "soft_s": job.soft_s}
             pool.submit(job)
@@ -64,6 +70,19 @@ def leave_out(race: Race, unit: Unit, told: Mapping[str, Forecast], reason: str)
     race.board.candidates.setdefault(unit.candidate.key, unit.candidate)
     race.board.out[unit.candidate.key] = reason
     race.left_out[unit.candidate.key] = forecast.kept(told)
+
+
+def shelve(race: Race, unit: Unit, left: float) -> None:
+    """A candidate whose next fold would be cut short stays as it is; it makes room where others are not far behind."""
+    key = unit.candidate.key
+    race.cut.add(key)
+    own = race.board.entry(key)
+    aside = {key, race.board.baseline, *race.board.out}
+    rest = [entry for other, entry in race.board.entries().items() if other not in aside]
+    if own is not None and rest and difference(own, rest[0])[1] <= SURE:
+        race.board.out[key] = (f"not followed further: another fold takes about {race.board.fit_s(own):.3g} s, and "
+                               f"{left:.3g} s were left")
+        crown(race)
 
 
 def settle(race: Race, outcome: Outcome) -> None:
@@ -108,7 +127,7 @@ def provisional(folder: Path, key: str) -> None:
 
 def next_unit(race: Race) -> Unit | None:
     """The next piece of work, or None when nothing is worth doing."""
-    for source in (_screen, _leakless, _treat, _promote, screen.compressed, _propose, _ablate, _curve):
+    for source in (_screen, _leakless, _treat, _promote, teach.student, screen.compressed, _propose, _ablate, _curve):
         unit = source(race)
         if unit is not None:
             return unit
@@ -197,7 +216,7 @@ def contenders(race: Race) -> list[Entry]:
 def _promotable(race: Race) -> bool:
     """Whether some contender other than the baseline still has folds to run."""
     folds = len(race.board.stage.folds)
-    return any(len(e.folds) < folds for e in contenders(race))
+    return any(len(e.folds) < folds and e.candidate.key not in race.cut for e in contenders(race))
 
 
 def _promote(race: Race) -> Unit | None:
@@ -206,19 +225,26 @@ def _promote(race: Race) -> Unit | None:
     every = range(len(race.board.stage.folds))
     for start in every[::race.board.per_repeat]:
         repeat = every[start:start + race.board.per_repeat]
+        settled = min((len(e.folds) for e in waiting), default=0) >= PARTNER_AFTER
+        quick = _partner(race, waiting, repeat, QUICK_SHARE) if settled else None
+        if quick is not None:
+            return quick
         for entry in waiting:
             for fold in repeat:
                 unit = Unit(candidate=entry.candidate, fold=fold)
                 if race.open(unit):
                     return unit
-        partner = _partner(race, waiting, repeat)
+        partner = _partner(race, waiting, repeat, PARTNER_SHARE)
         if partner is not None:
             return partner
     return None
 
 
-def _partner(race: Race, waiting: list[Entry], repeat: Iterable[int]) -> Unit | None:
-    """A fold for the best of another family, though it fell behind: it errs elsewhere, and a blend may want it."""
+def _partner(race: Race, waiting: list[Entry], repeat: Iterable[int], share: float) -> Unit | None:
+    """A fold for the best of another family, though it fell behind: it errs elsewhere, and a blend may want it.
+
+    Only where its folds take at most that share of the time left.
+    """
     board = race.board
     if not any(f.compose is not None for f in race.short.families.values()):
         return None
@@ -232,8 +258,8 @@ def _partner(race: Race, waiting: list[Entry], repeat: Iterable[int]) -> Unit | 
             continue
         families.add(family)
         due = [Unit(candidate=entry.candidate, fold=fold) for fold in repeat if not board.has(key, fold)]
-        cost = len(due) * entry.measured.get("fit_s", 0.0)
-        if cost > PARTNER_SHARE * race.clock.left(race.reserve) * race.workers:
+        cost = len(due) * (entry.measured.get("fit_s", 0.0) + TRIAL_S)
+        if cost > share * race.clock.left(race.reserve) * race.workers:
             continue
         found += 1
         for unit in due:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import importlib.util
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -12,8 +13,12 @@ from rightfit.advice import catalogue, description, rules
 from rightfit.advice.rules import Rule as Advised
 from rightfit.errors import Unavailable, UnknownName
 from rightfit.records import Audit, Candidate, Family, Need, Step, Task, frozen
+from rightfit.resources.machine import usable_cores
 
 NAMED = 2  # params in the name of a candidate that cannot take part, more where they do not tell it from another
+RUNG_ROWS = 10_000  # rows of the first rung on large tables
+LARGE = 30_000
+DEAR = 0.1  # of the budget of all workers for one fold
 
 
 @frozen
@@ -83,9 +88,12 @@ def shortlist(task: Task, audit: Audit, need: Need) -> Shortlist:
     fit = [known[n] for n in ranked]
     baseline = next(f for f in fit if f.baseline)
     racing = [f for f in fit if not f.baseline and not f.scheme and f.compose is None]
-    # The quickest goes first, so that there is soon something better than the baseline to deliver.
+    # The quickest goes first, so that there is soon something better than the baseline to deliver; whose folds
+    # would take half of the budget goes last.
     quickest = min(racing, key=lambda f: f.seconds(task), default=None)
-    racing.sort(key=lambda f: f is not quickest)
+    look = dataclasses.replace(task, rows=min(task.rows, RUNG_ROWS) if task.rows > LARGE else task.rows)
+    much = DEAR * need.budget_s * (need.workers or usable_cores())
+    racing.sort(key=lambda f: (f is not quickest, f.seconds(look) > much))
     wishes = [*_brought(fit, need), *((f, f.defaults) for f in racing),
               *((f, {**f.defaults, **v}) for f in racing for v in f.variants)]
     rejected = {n: r for n, r in reasons.items() if r}

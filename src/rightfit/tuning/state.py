@@ -10,10 +10,8 @@ from typing import Any
 from rightfit.records import Candidate, Need, frozen
 from rightfit.tuning.board import Board
 from rightfit.tuning.clock import Clock
-from rightfit.tuning.shortlist import Shortlist
+from rightfit.tuning.shortlist import LARGE, RUNG_ROWS, Shortlist
 
-RUNG_ROWS = 10_000  # rows of the first rung on large tables
-LARGE = 30_000
 SCREEN_SHARE = 0.4  # of the racing time, after which a first look must wait for the leaders' other folds
 SCREEN_LEAST = 4
 SCREEN = -1  # the "fold" on which nothing is trained
@@ -71,6 +69,8 @@ class Race:
     queue: Iterator[Candidate] | None = None
     proposals: int = 0
     since_leader: int = 0
+    taught: bool = False
+    cut: set[str] = field(default_factory=set)
 
     def share(self, candidate: Candidate) -> float:
         """The share of the rows of a candidate's first look; 1 where rows are few, or not many and quick to learn."""
@@ -114,7 +114,8 @@ class Race:
     def open(self, unit: Unit) -> bool:
         """Whether a unit of work is neither done nor running, and its candidate still in the race."""
         busy = {running.key for running in self.running.values()}
-        return unit.key not in busy and not self.board.has(*unit.key) and unit.candidate.key not in self.board.out
+        return (unit.key not in busy and not self.board.has(*unit.key) and unit.candidate.key not in self.board.out
+                and not (unit.fold > 0 and unit.candidate.key in self.cut))
 
     def enter(self, candidate: Candidate) -> None:
         """A candidate joins the race."""

@@ -26,6 +26,7 @@ TRAIN_SAMPLE = 3000  # rows on which the over-fit gap is measured
 LOOK_ROWS = 1000  # left-out rows that tell a network's first look apart to within three points
 DEAR_SAMPLE = 300  # the over-fit gap of a network's first look
 SCREEN_ROWS = 64  # for an untrained model to take its shapes from
+CUT = 0.95  # of the time given, from which on a fit was cut by it
 
 
 class InvalidPrediction(RightfitError):
@@ -184,7 +185,8 @@ def refit(payload: Mapping[str, Any], deadline: float) -> dict[str, Any]:
     model = fit(candidate, at.data, at.task, seed=seed, deadline=deadline)
     fitted = time.monotonic() - started
     hints = pack(model, Path(payload["package"]), candidate, at, revive(Rule, payload["rule"]))
-    return {"measured": {"fit_s": fitted, **hints}, "learned": model.learned}
+    return {"measured": {"fit_s": fitted, **hints}, "learned": model.learned,
+            "cut": fitted >= CUT * (deadline - started)}
 
 
 def pack(model: Model, folder: Path, candidate: Candidate, at: staging.Stage, rule: Rule) -> dict[str, float]:

@@ -10,6 +10,7 @@ from rightfit.errors import DataError, RightfitError
 from rightfit.records import Finding, Need, Schema
 
 LOOK = 2000
+GLANCE = 20
 NAMES = frozenset({"text", "texts", "review", "reviews", "sentence", "question", "query", "title", "headline",
                    "content", "comment", "message", "tweet", "body", "post", "utterance", "description", "abstract",
                    "评论", "文本", "内容", "标题", "正文", "留言", "问题", "句子"})
@@ -53,8 +54,29 @@ def _varied(values: Any) -> bool:
     return bool(text and len(known) and known.nunique() > max(5, 0.1 * len(known)))
 
 
+def features(frame: Any, need: Need) -> list[Any]:
+    """The columns without a part of their own: neither target nor named in another way."""
+    aside = {*need.drop, *need.kinds, *(n for n in (need.group, need.time, need.row_weight) if n)}
+    targets = positions(list(frame.columns), need.target)
+    return [name for name in frame.columns if name not in targets and name not in aside] if frame.columns.is_unique \
+        else []
+
+
+def _fractions(values: Any) -> bool:
+    """Whether all of some values are numbers and one is no whole number: neither words nor an id."""
+    import pandas as pd
+
+    known = values.dropna()
+    found = pd.to_numeric(known, errors="coerce") if len(known) and known.dtype != bool else None
+    if found is None or not pd.api.types.is_numeric_dtype(found) or found.isna().any():
+        return False
+    return bool((found % 1 != 0).any())
+
+
 def only_texts(frame: Any, need: Need) -> bool:
     """Whether every column that could be learned from is a text."""
+    if any(_fractions(frame[name].iloc[:GLANCE]) for name in features(frame, need)):
+        return False
     try:
         found = {kind for kind in kinds(frame, need).values() if kind != "id"}
     except RightfitError:

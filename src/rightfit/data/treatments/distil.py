@@ -122,4 +122,5 @@ def apply(data: Dataset, params: Mapping[str, Any], seed: int) -> Dataset:
                                groups=groups[row])
 
 
-SPEC = Treatment(name="distil", plan=plan, apply=apply, doc="Learns a better model's out-of-fold probabilities.")
+SPEC = Treatment(name="distil", plan=plan, apply=apply, doc="Learns a better model's out-of-fold probabilities.",
+                 teacher=FOLDS)

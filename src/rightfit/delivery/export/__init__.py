@@ -20,8 +20,15 @@ class Target:
     doc: str = ""
 
 
-def export(path: str | Path, to: str, out: str | Path) -> Path:
-    """Write a run's or a package's export to a new folder; its path. Raises UnknownName, UsageError, PackageError."""
+def export(path: str | Path, to: str, out: str | Path, *, sign: str | Path | None = None,
+           verify_with: str | Path | None = None) -> Path:
+    """Write a run's or a package's export to a new folder; its path. Raises UnknownName, UsageError, PackageError.
+
+    `verify_with`: the public key that must have signed the package; `sign`: the private key that signs the package in
+    the export, the one at `path` stays as it is.
+    """
+    from rightfit.package import sign as signing
+
     target: Target = plugin("rightfit.delivery.export", to, "target")
     source, folder = Path(path), Path(out)
     if (source / "package" / verify.MANIFEST).is_file():
@@ -29,6 +36,11 @@ def export(path: str | Path, to: str, out: str | Path) -> Path:
     if folder.exists():
         raise UsageError(f"an export must go to a new folder; got out={str(folder)!r}, which exists.")
     with verify.opened(source) as package, write._beside(folder) as part:
+        if verify_with is not None:
+            signing.check(package, verify_with)
         target.write(load(package), package, part)
+        if sign is not None:
+            for held in part.rglob(verify.MANIFEST):
+                signing.sign(held.parent, sign)
         write._put(part, folder)
     return folder

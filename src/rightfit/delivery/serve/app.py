@@ -74,7 +74,7 @@ def routes(server: Server) -> dict[str, tuple[str, Handler]]:
         reasons = _reasons(request)
         single = False
         if _kind(request) in ("multipart/form-data", "application/x-www-form-urlencoded"):
-            records = await bodies.form(request, server.engine.served.media)
+            records = await bodies.form(request, server.engine.served.media, server.engine.served.names)
             single = len(records) == 1
         else:
             value = bodies.parsed(await request.body())
@@ -85,7 +85,7 @@ def routes(server: Server) -> dict[str, tuple[str, Handler]]:
                     **{name: one[name] for name in ("probabilities", "interval", "set") if name in one},
                     **({"threshold": served.threshold} if task.classifies else {}),
                     **({"reasons": scored.reasons[at]} if reasons else {})} for at, one in enumerate(scored.answers)]
-        identity = {"model_version": served.version, "request_id": request.state.request_id}
+        identity = {**served.identity, "request_id": request.state.request_id}
         return reply({**answers[0], **identity} if single else {"predictions": answers, **identity})
 
     async def figures(request: Request) -> Response:
@@ -121,6 +121,7 @@ def create(settings: Settings) -> Any:
     known = routes(server) | protocol.routes(server, reply)
     for path, (method, handler) in known.items():
         app.add_route(path, guarded(server, handler), methods=[method], include_in_schema=False)
+    server.metrics.routes = frozenset(path for path in known if "{" not in path)
 
     async def lost(request: Request, error: Exception) -> Response:
         status = error.status_code if isinstance(error, HTTPException) else 500
@@ -130,7 +131,6 @@ def create(settings: Settings) -> Any:
 
     app.add_exception_handler(HTTPException, lost)
     app.add_exception_handler(Exception, lost)
-    app.add_middleware(Gate, secret=token(settings), max_body=settings.max_body, traffic=server,
-                       routes=frozenset(path for path in known if "{" not in path))
+    app.add_middleware(Gate, secret=token(settings), max_body=settings.max_body, traffic=server)
     app.state.server = server
     return app

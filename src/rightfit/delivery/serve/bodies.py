@@ -85,7 +85,7 @@ def mlflow(value: Any, names: Sequence[str]) -> Records:
         return _rows(rows, named, "dataframe_split")
     if given[0] == "dataframe_records":
         return records(inside)
-    return columns(inside, given[0]) if isinstance(inside, dict) else _rows(inside, names, given[0])
+    return columns(inside) if given[0] == "inputs" and isinstance(inside, dict) else _rows(inside, names, given[0])
 
 
 def table(body: bytes) -> Records:
@@ -98,8 +98,8 @@ def table(body: bytes) -> Records:
         rows = [row for row in csv.reader(io.StringIO(body.decode("utf-8-sig"), newline="")) if row]
     except (UnicodeDecodeError, csv.Error) as error:
         raise UsageError(f"the body must be CSV in UTF-8; got {str(error)[:100]}.") from None
-    if not rows:
-        raise UsageError("the body must be CSV with a header; got nothing.")
+    if len(rows) < 2:
+        raise UsageError(f"the body must be CSV with a header and rows; got {len(rows)} lines.")
     names = [name.strip() for name in rows[0]]
     for at, row in enumerate(rows[1:]):
         if len(row) != len(names):
@@ -135,8 +135,11 @@ def _flat(value: Any, depth: int = 0) -> Iterable[Any]:
         yield from _flat(one, depth + 1)
 
 
-async def form(request: Any, media: frozenset[str]) -> Records:
-    """A form's fields as one record, or one per file when a media field comes several times. Raises UsageError."""
+async def form(request: Any, media: frozenset[str], names: Sequence[str]) -> Records:
+    """A form's fields as one record, or one per file when a media field comes several times. Raises UsageError.
+
+    Fields of `names` come once or as often as the files; of all others the first value is kept.
+    """
     from starlette.exceptions import HTTPException
 
     try:
@@ -155,10 +158,10 @@ async def form(request: Any, media: frozenset[str]) -> Records:
                          f"got a file in field={bare[0][:60]!r}.")
     if not fields:
         raise UsageError("a form must hold the fields of a record; got none, see /docs.")
-    count = max(len(cells) for cells in fields.values())
-    if any(len(cells) not in (1, count) for cells in fields.values()):
+    count = max((len(cells) for name, cells in fields.items() if name in names), default=1)
+    if any(len(cells) not in (1, count) for name, cells in fields.items() if name in names):
         raise UsageError("fields of a form must come once or equally often; got different numbers.")
-    return [{name: cells[at if len(cells) > 1 else 0] for name, cells in fields.items()} for at in range(count)]
+    return [{name: cells[at if len(cells) == count else 0] for name, cells in fields.items()} for at in range(count)]
 
 
 def limited(rows: Records, most: int) -> Records:

@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Protocol
 
+from rightfit.delivery.serve import shed
 from rightfit.delivery.serve.metrics import Metrics
 
 Scope = MutableMapping[str, Any]
@@ -49,9 +50,8 @@ class Traffic(Protocol):
     metrics: Metrics
     leaving: bool
 
-    @property
-    def full(self) -> bool:
-        """Whether one more request would be refused anyway."""
+    def crowded(self) -> int:
+        """Seconds after which one more request would find a place, 0 when there is one."""
         ...
 
 
@@ -70,9 +70,8 @@ class Refused(Exception):
 class Gate:
     """ASGI middleware: request ids, the token, the body's limits, and the figures of every request."""
 
-    def __init__(self, app: App, *, secret: bytes | None, max_body: int, traffic: Traffic,
-                 routes: frozenset[str]) -> None:
-        self._app, self._secret, self._max, self._traffic, self._routes = app, secret, max_body, traffic, routes
+    def __init__(self, app: App, *, secret: bytes | None, max_body: int, traffic: Traffic) -> None:
+        self._app, self._secret, self._max, self._traffic = app, secret, max_body, traffic
         self._metrics = traffic.metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -106,13 +105,7 @@ class Gate:
             status = 499
         finally:
             self._metrics.active.dec()
-            self._metrics.done(self._route(scope["path"]), status, time.perf_counter() - start)
-
-    def _route(self, path: str) -> str:
-        # Paths that do not exist are one label, or anybody could fill the memory with new ones.
-        if path in self._routes:
-            return path
-        return "/v2/models" if path.startswith("/v2/models/") else "other"
+            self._metrics.done(self._metrics.route(scope["path"]), status, time.perf_counter() - start)
 
     async def _pass(self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, send: Send) -> None:
         if self._secret is not None and scope["path"] not in OPEN \
@@ -121,9 +114,8 @@ class Gate:
                           "`Authorization: Bearer TOKEN`.", (b"www-authenticate", b'Basic realm="rightfit"'))
         body = b""
         if scope["method"] in ("POST", "PUT", "PATCH"):
-            if self._traffic.full:  # before anything is read: refusing must cost less than answering
-                raise Refused(429, "queue", "the server takes no more than its queue holds; got a full one, ask again "
-                              "after 1 s.", (b"retry-after", b"1"))
+            if after := self._traffic.crowded():  # what was not refused on the wire (shed.py), and still unread
+                raise Refused(429, "queue", shed.sentence(after), (b"retry-after", b"%d" % after))
             if headers.get(b"content-encoding", b"identity").strip().lower() not in (b"", b"identity"):
                 raise Refused(415, "body", "a body must not be compressed; got another Content-Encoding than identity, "
                               "send it plain.")

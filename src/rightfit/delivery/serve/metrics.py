@@ -50,6 +50,7 @@ class Metrics:
         self.active = gauge("requests_in_progress", "Requests that are being answered", **level)
         self.depth = gauge("queue_depth", "Requests that wait for the model", **level)
         self.shed = counter("shed", "Requests refused or given up", ("reason",), **home)
+        self._full = self.shed.labels("queue")
         self.batch = histogram("batch_rows", "Rows that were scored together", buckets=SIZES, **home)
         self.predictions = counter("predictions", "Predictions by label", ("label",), **home)
         self.values = histogram("prediction_probability", "Probability of the predicted label",
@@ -63,16 +64,32 @@ class Metrics:
                               "dropped", ("result",), **home)
         self.difference = histogram("shadow_difference", "Greatest difference of a probability (regression: of the "
                                     "value, relative) between champion and challenger", buckets=DIFFERENCES, **home)
+        self.routes: frozenset[str] = frozenset()
         self._known: dict[tuple[str, int], tuple[Any, Any]] = {}
         self._labels: dict[str, Any] = {}
 
+    def route(self, path: str) -> str:
+        """The label of a path; those that do not exist are one, or anybody could fill the memory with new ones."""
+        if path in self.routes:
+            return path
+        return "/v2/models" if path.startswith("/v2/models/") else "other"
+
     def done(self, route: str, status: int, seconds: float) -> None:
         """Count one finished request."""
+        requests, duration = self._of(route, status)
+        requests.inc()
+        duration.observe(seconds)
+
+    def refused(self, route: str) -> None:
+        """Count one request that found no place; its time would say nothing of those that are answered."""
+        self._full.inc()
+        self._of(route, 429)[0].inc()
+
+    def _of(self, route: str, status: int) -> tuple[Any, Any]:
         found = self._known.get((route, status))
         if found is None:
             found = self._known[route, status] = (self.requests.labels(route, str(status)), self.duration.labels(route))
-        found[0].inc()
-        found[1].observe(seconds)
+        return found
 
     def seen(self, events: Mapping[tuple[str, str], int]) -> None:
         """Count rows by (what, field)."""

@@ -25,9 +25,10 @@ OCTETS = "application/octet-stream"
 def routes(server: Server, reply: Callable[..., Response]) -> dict[str, tuple[str, Handler]]:
     """{path: (method, handler)}, with answers made by `reply`."""
 
-    def known(request: Request) -> bool:
+    def known(request: Request, served: Served | None = None) -> bool:
         version = request.path_params.get("version")
-        return request.path_params["model"] == server.name and version in (None, server.engine.served.version)
+        return request.path_params["model"] == server.name and (
+            version is None or version in versions(served or server.engine.served))
 
     def missing(request: Request) -> Response:
         return reply({"error": f"the model must be {server.name}; got {request.url.path[:150]}."}, 404)
@@ -59,8 +60,12 @@ def routes(server: Server, reply: Callable[..., Response]) -> dict[str, tuple[st
             raise UsageError("tensors must be sent as JSON; got binary data, leave the binary extension off.")
         body = bodies.parsed(await request.body())
         served, scored = await server.answer(request, bodies.tensors(body))
-        found = {"model_name": server.name, "model_version": served.version,
-                 "outputs": asked(outputs(served, scored), body)}
+        if not known(request, served):  # another version took over while this one waited
+            return missing(request)
+        found: dict[str, Any] = {"model_name": server.name, "model_version": served.version,
+                                 "outputs": asked(outputs(served, scored), body)}
+        if served.number is not None:
+            found["parameters"] = {"registry_version": served.number}
         return reply({**found, "id": body["id"]} if isinstance(body.get("id"), str) else found)
 
     found: dict[str, tuple[str, Handler]] = {
@@ -86,15 +91,21 @@ def _containers(server: Server, reply: Callable[..., Response]) -> dict[str, tup
             records = bodies.mlflow(bodies.parsed(body), server.engine.served.names)
         else:
             return reply({"error": f"the body must be application/json or text/csv; got {kind[:60]!r}."}, 415)
-        _, scored = await server.answer(request, records)
+        served, scored = await server.answer(request, records)
+        named = {f"x-{word.replace('_', '-')}": str(value) for word, value in served.identity.items()}
         found = [one["prediction"] for one in scored.answers]
         if request.headers.get("accept", "").startswith("text/csv"):
             into = io.StringIO(newline="")
             csv.writer(into, lineterminator="\n").writerows(v if isinstance(v, list) else [v] for v in found)
-            return Response(into.getvalue(), media_type="text/csv")
-        return reply({"predictions": found})
+            return Response(into.getvalue(), headers=named, media_type="text/csv")
+        return reply({"predictions": found}, headers=named)
 
     return {"/ping": ("GET", ping), "/health": ("GET", ping), "/invocations": ("POST", invocations)}
+
+
+def versions(served: Served) -> list[str]:
+    """The names that the version being served answers to: the hash of its manifest, its number in the registry."""
+    return [str(value) for value in served.identity.values()]
 
 
 def metadata(served: Served, name: str) -> dict[str, Any]:
@@ -109,7 +120,7 @@ def metadata(served: Served, name: str) -> dict[str, Any]:
                          "parameters": {"classes": list(task.classes)}}]
     else:
         outs = [{"name": "value", "datatype": "FP64", "shape": [-1, task.outputs]}]
-    return {"name": name, "versions": [served.version], "platform": "rightfit", "inputs": inputs, "outputs": outs}
+    return {"name": name, "versions": versions(served), "platform": "rightfit", "inputs": inputs, "outputs": outs}
 
 
 def outputs(served: Served, scored: Scored) -> list[dict[str, Any]]:

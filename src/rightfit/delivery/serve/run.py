@@ -3,38 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import os
 import shutil
-import signal
 import tempfile
-import threading
 from collections.abc import Iterator
-from multiprocessing import connection
 from typing import Any
 
+from rightfit.delivery.serve import shed
 from rightfit.delivery.serve.metrics import SHARED
-from rightfit.delivery.serve.settings import Settings, check, from_json, locate, to_json
+from rightfit.delivery.serve.settings import Settings, check, locate
+from rightfit.delivery.serve.workers import supervisor
 from rightfit.errors import Unavailable, UsageError
 
-VARIABLE = "RIGHTFIT_SERVE"
 NEEDED = ("fastapi", "uvicorn", "prometheus_client", "orjson", "multipart")
-
-
-def application() -> Any:
-    """The application of a worker, from the settings that its parent left in the environment."""
-    from rightfit.delivery.serve.app import create
-
-    threading.Thread(target=_follow_parent, daemon=True).start()
-    return create(from_json(os.environ[VARIABLE]))
-
-
-def _follow_parent() -> None:
-    """A worker whose parent was killed leaves too, else it would hold the port with nobody to stop it."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        connection.wait([parent.sentinel])
-        os.kill(os.getpid(), signal.SIGTERM)
 
 
 @contextlib.contextmanager
@@ -71,7 +52,7 @@ def run(settings: Settings) -> None:
     check(settings)
     locate(settings.source)
     common: dict[str, Any] = {
-        "host": settings.host, "port": settings.port, "access_log": False, "log_level": "info",
+        "host": settings.host, "port": settings.port, "access_log": False, "http": shed.protocol(), "log_level": "info",
         "timeout_graceful_shutdown": max(1, round(settings.drain)), "backlog": 2048, "server_header": False,
         "date_header": False}
     with _shared(settings.workers > 1):
@@ -83,20 +64,9 @@ def run(settings: Settings) -> None:
                 uvicorn.Server(config).run(sockets=[found])
             return
         _check_package(settings)
-        os.environ[VARIABLE] = to_json(settings)
-        config = uvicorn.Config("rightfit.delivery.serve.run:application", factory=True, workers=settings.workers,
+        config = uvicorn.Config("rightfit.delivery.serve.workers:application", factory=True, workers=settings.workers,
                                 **common)
-        from uvicorn.supervisors import Multiprocess
-
-        class Workers(Multiprocess):
-            """As uvicorn's, but no caller is left waiting at a socket that nobody will answer any more."""
-
-            def terminate_all(self) -> None:
-                for one in self.sockets:
-                    one.close()
-                super().terminate_all()
-
-        Workers(config, sockets=[_listen(config)]).run()
+        supervisor(config, settings, _listen(config)).run()
 
 
 def _check_package(settings: Settings) -> None:

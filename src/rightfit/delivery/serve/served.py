@@ -64,19 +64,19 @@ def shown(value: Any) -> str:
 
 
 class Served:
-    """A package ready to serve; `verify` is the public key that must have signed it.
+    """A package ready to serve; `verify` is the public key that must have signed it, `number` its registry version.
 
     Raises PackageError when made from one that is damaged, or signed otherwise.
     """
 
-    def __init__(self, path: Path, verify: str | None = None) -> None:
+    def __init__(self, path: Path, verify: str | None = None, number: int | None = None) -> None:
         from rightfit.registry import plugins
 
         if verify is not None:
             from rightfit.package import sign
 
             sign.check(path, verify)
-        self.version = version_of(path)
+        self.version, self.number = version_of(path), number
         self.model: LoadedModel = load(path)
         self.path = path
         added = plugins("rightfit.data.column_kinds")
@@ -90,6 +90,12 @@ class Served:
                         if c.kind == "numeric" and c.low is not None and c.high is not None}
         self._moments = frozenset(c.name for c in self.features if c.kind == "datetime")
         self._reference = self._typical()
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Which model this is, as every answer says."""
+        number = {} if self.number is None else {"registry_version": self.number}
+        return {"model_version": self.version, **number}
 
     @property
     def threshold(self) -> Any:

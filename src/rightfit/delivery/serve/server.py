@@ -17,7 +17,7 @@ from rightfit.delivery.serve import bodies
 from rightfit.delivery.serve.engine import Engine
 from rightfit.delivery.serve.metrics import Metrics
 from rightfit.delivery.serve.served import Scored, Served
-from rightfit.delivery.serve.settings import CHALLENGER, CHAMPION, Place, Settings, check, locate
+from rightfit.delivery.serve.settings import CHALLENGER, CHAMPION, Place, Settings, check, locate, numbered
 from rightfit.delivery.serve.shadow import Shadow
 from rightfit.delivery.serve.watch import Follower, mark
 from rightfit.errors import UnknownName
@@ -49,14 +49,27 @@ class Server:
         self.shadow: Shadow | None = None
         self._second: Log | None = None
         self.ready = self.leaving = False
+        self._entering = 0
 
-    @property
-    def full(self) -> bool:
-        """Whether one more request would find no place in the queue."""
-        return self.engine.depth >= self.settings.queue
+    def crowded(self) -> int:
+        """Seconds after which one more request would find a place, 0 when there is one, or nobody is sent away."""
+        return 0 if self.leaving else self.engine.after(self._entering)
+
+    def enters(self) -> None:
+        """Count a request until it is in the queue: what comes at once must not all find the same place free."""
+        if not self._entering:
+            asyncio.get_running_loop().call_soon(self._entered)
+        self._entering += 1
+
+    def _entered(self) -> None:
+        self._entering = 0
+
+    def refused(self, path: str) -> None:
+        """Count a request that was refused before it was read."""
+        self.metrics.refused(self.metrics.route(path))
 
     def _load(self, path: Path) -> Served:
-        return Served(path, self.settings.verify)
+        return Served(path, self.settings.verify, numbered(path) if self.place.registry else None)
 
     def _log(self, served: Served, folder: str | Path | None) -> Log | None:
         if folder is None:
@@ -70,7 +83,7 @@ class Server:
         return Log(folder, kept, sample=self.settings.sample, told=self.metrics.lost.inc)
 
     @contextlib.asynccontextmanager
-    async def life(self, app: Any) -> AsyncIterator[None]:
+    async def life(self, app: Any) -> AsyncIterator[dict[str, Server]]:
         """Warm-up, then ready; afterwards what waits is answered and the log written."""
         await asyncio.get_running_loop().run_in_executor(None, self.engine.warm)
         self.metrics.depth.set(0)
@@ -78,7 +91,7 @@ class Server:
         leave_gently(self)
         self.ready = True
         try:
-            yield
+            yield {"crowd": self}
         finally:
             self.ready = False
             for task in tasks:
@@ -110,10 +123,10 @@ class Server:
         return found
 
     async def _promoted(self, served: Served | None) -> bool:
-        if served is None or served.version == self.engine.served.version:
+        if served is None or served.identity == self.engine.served.identity:
             return False
         await self.engine.switch(served)
-        _log.info("serving %s", served.version[:12])
+        _log.info("serving version %s, %s", served.number, served.version[:12])
         return True
 
     async def _challenged(self, served: Served | None) -> bool:

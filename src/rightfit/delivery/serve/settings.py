@@ -74,6 +74,15 @@ def locate(source: str | Path) -> Place:
     return Place(package=path)
 
 
+def numbered(path: Path) -> int | None:
+    """The version that a package of a registry folder is, None for other packages.
+
+    >>> numbered(Path("registry/versions/3")), numbered(Path("run/package"))
+    (3, None)
+    """
+    return int(path.name) if path.parent.name == "versions" and path.name.isdecimal() else None
+
+
 def pointed(registry: Path, pointer: str = CHAMPION) -> Path:
     """The package that a registry's pointer names; it must lie inside the folder. Raises PackageError."""
     try:

@@ -128,7 +128,8 @@ def _train(net: Any, parts: tuple[Rows, Rows | None], recipe: Mapping[str, Any],
         elif score > best:
             best, at, kept = score, epoch, net.get_weights()
     net.set_weights(kept)
-    return Fitted(epochs=max(at, 1), score=best if valid is not None and at else float("nan"))
+    cut = 0 < at == epoch and clock.done < clock.planned
+    return Fitted(epochs=epochs if cut else max(at, 1), score=best if valid is not None and at else float("nan"))
 
 
 def _epoch(net: Any, rows: Rows, told: tuple[Any, Any], recipe: Mapping[str, Any],

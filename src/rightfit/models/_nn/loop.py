@@ -44,7 +44,11 @@ class Rows(Protocol):
 
 @frozen
 class Fitted:
-    """What a fit came to: the epoch whose weights were kept, and its inner score (nan without an inner split)."""
+    """What a fit came to: the epoch whose weights were kept, and its inner score (nan without an inner split).
+
+    Where the deadline cut the plan and its last epoch was the best, `epochs` is what was planned: that no more of them
+    fitted does not say that no more are good.
+    """
 
     epochs: int
     score: float
@@ -170,7 +174,8 @@ def _train(net: Any, parts: tuple[Rows, Rows | None], recipe: Mapping[str, Any],
             break
     if kept is not None:
         net.load_state_dict(kept)
-    return Fitted(epochs=max(at, 1), score=best[0] if valid is not None and at else float("nan"))
+    cut = 0 < at == epoch and clock.done < clock.planned
+    return Fitted(epochs=epochs if cut else max(at, 1), score=best[0] if valid is not None and at else float("nan"))
 
 
 def _copy(net: Any) -> dict[str, Any]:

@@ -180,7 +180,7 @@ def _family(modality: str, takes: str, seconds: float) -> Family:
                     bad_at="TensorFlow takes 10 to 30 s to start and to compile"),
         defaults={**DEFAULTS[modality], "source": ""}, handles=frozenset({"weights", "nonlinear"}),
         seconds=lambda task: 25.0 + seconds * max(task.rows, 1), prepare=prepare, untrained=untrained, rank=1,
-        rung=1.0 if modality == "tabular" else 0.3, requires=REQUIRES, scheme="keras")
+        rung=1.0 if modality == "tabular" else 0.3, paced=True, requires=REQUIRES, scheme="keras")
 
 
 SPEC = (_family("image", "float32 (n, size, size, 3) in 0..1", 0.2),

@@ -179,7 +179,7 @@ def _family(modality: str, takes: str, seconds: float) -> Family:
                     good_at=f"a network of the user's own over {takes}, under the loop that trains all others"),
         defaults={**DEFAULTS[modality], "source": ""}, handles=frozenset({"weights", "nonlinear"}),
         seconds=lambda task: 5.0 + seconds * max(task.rows, 1), prepare=prepare, untrained=untrained, rank=1,
-        rung=1.0 if modality == "tabular" else 0.25, scheme="torch",
+        rung=1.0 if modality == "tabular" else 0.25, paced=True, scheme="torch",
         requires=("torch", "torchvision") if modality == "image" else ("torch",))
 
 

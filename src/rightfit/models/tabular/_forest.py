@@ -9,7 +9,7 @@ from rightfit.models.tabular._parts import Core, Rows, quiet, subsample, threads
 from rightfit.models.tabular._trees import ensemble
 from rightfit.records import Dimension, Task
 
-DEFAULTS: Mapping[str, Any] = {"n_estimators": 300, "max_features": "auto", "min_samples_leaf": 1, "max_depth": None}
+DEFAULTS: Mapping[str, Any] = {"n_estimators": 100, "max_features": "auto", "min_samples_leaf": 1, "max_depth": None}
 ENCODER: Mapping[str, Any] = {"categorical": "auto", "impute": "median", "indicator": True}
 CHUNK = 10
 LATE_ROWS = 2000
@@ -58,4 +58,4 @@ def convert(model: Any, features: int) -> Any:
 def seconds(task: Task) -> float:
     """A rough prior of one fit."""
     tried = max(task.features, 1) ** 0.5 if task.classes else max(task.features, 1) / 3
-    return 0.5 + 6e-5 * task.rows * tried
+    return 0.3 + 2e-5 * task.rows * tried

@@ -36,13 +36,19 @@ def regressor(parts: Sequence[Any], width: int, output: str) -> Any:
 
     A row goes to the true node where x <= value; leaves have no children and an entry among the targets.
     """
-    from onnx import helper
+    from onnx import AttributeProto, helper
 
     merged = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    attributes = {name: values.tolist() for name, values in merged.items() if name != "leaf"}
-    modes = [b"LEAF" if is_leaf else b"BRANCH_LEQ" for is_leaf in merged["leaf"].tolist()]
-    return helper.make_node("TreeEnsembleRegressor", ["X"], [output], domain="ai.onnx.ml", n_targets=width,
-                            aggregate_function="SUM", post_transform="NONE", nodes_modes=modes, **attributes)
+    node = helper.make_node("TreeEnsembleRegressor", ["X"], [output], domain="ai.onnx.ml", n_targets=width,
+                            aggregate_function="SUM", post_transform="NONE")
+    modes = node.attribute.add(name="nodes_modes", type=AttributeProto.STRINGS)
+    modes.strings.extend([b"LEAF" if is_leaf else b"BRANCH_LEQ" for is_leaf in merged.pop("leaf").tolist()])
+    for name, values in merged.items():  # helper.make_attribute looks at every element: seconds for a forest
+        if values.dtype.kind == "f":
+            node.attribute.add(name=name, type=AttributeProto.FLOATS).floats.extend(values.tolist())
+        else:
+            node.attribute.add(name=name, type=AttributeProto.INTS).ints.extend(values.tolist())
+    return node
 
 
 def _arrays(tree: Any, number: int, of: int, classes: bool) -> dict[str, Any]:

@@ -13,7 +13,7 @@ function node(tag, text, parent, cls) {
   return made;
 }
 function input(field, label) {
-  const choices = field.categories.length && field.kind !== "numeric" && !field.file;
+  const choices = field.categories.length && field.kind !== "numeric" && !field.file && !field.more;
   let box;
   if (field.file) { box = node("input", null, label); box.type = "file"; box.accept = "image/*"; }
   else if (choices) {
@@ -21,7 +21,16 @@ function input(field, label) {
     node("option", say("missing"), box).value = "";
     for (const one of field.categories) node("option", one, box).value = one;
   } else if (field.kind === "text") { box = node("textarea", null, label); label.className = "wide"; }
-  else { box = node("input", null, label); if (field.kind === "numeric") box.inputMode = "decimal"; }
+  else {
+    box = node("input", null, label);
+    if (field.kind === "numeric") box.inputMode = "decimal";
+    else if (field.more) {
+      const known = node("datalist", null, label);
+      known.id = "known" + boxes.size;
+      box.setAttribute("list", known.id);
+      for (const one of field.categories) node("option", null, known).value = one;
+    }
+  }
   if (field.example !== null && !field.file) {
     const want = String(field.example);
     if (!choices || field.categories.includes(want)) box.value = want;
@@ -49,7 +58,7 @@ function words() {
   if (schema) {
     document.title = schema.model;
     byId("title").textContent = schema.model;
-    byId("about").textContent = say("about", {problem: MESSAGES[lang][schema.problem] ? say(schema.problem) : schema.problem, target: schema.target.join(", "), version: schema.version.slice(0, 12)});
+    byId("about").textContent = say("about", {problem: MESSAGES[lang][schema.problem] ? say(schema.problem) : schema.problem, target: schema.target.join(", "), version: (schema.number === null ? "" : schema.number + " · ") + schema.version.slice(0, 12)});
     build();
   }
   if (last) show(...last);
@@ -70,7 +79,8 @@ function show(ok, value) {
   out.replaceChildren();
   if (!ok) {
     node("p", value.error, out, "bad");
-    for (const one of value.detail || []) node("p", `${one.field}: ${one.must} (${one.got})`, out, "bad");
+    const detail = value.detail || [];
+    for (const one of detail.length > 1 ? detail : []) node("p", `${one.field}: ${one.must} (${one.got})`, out, "bad");
     return;
   }
   node("h2", say("result"), out);
