@@ -101,6 +101,17 @@ def speed(rows: list[Row]) -> list[str]:
     return [*table(head, lines), *throughout(rows, ("machine", "versions", "date"))]
 
 
+def drift(rows: list[Row]) -> list[str]:
+    """Every figure of a tool: the share of windows that alarmed, or the time."""
+    names = ("tool", "what", "rows", "features", "windows", "alarmed", "seconds each", "load_1m")
+    lines = []
+    for row in rows:
+        share = f"{int(row['hits']) / int(row['windows']):.1%}" if row["hits"] and row["windows"] else row["reason"]
+        lines.append([f"{row['tool']} {row['tool_version']}".strip(), row["what"], row["rows"], row["features"],
+                      row["windows"], share, f"{float(row['seconds']):.2f}" if row["seconds"] else "", row["load_1m"]])
+    return table(names, lines)
+
+
 def engineering(rows: list[Row]) -> list[str]:
     """Each figure beside its limit, and what was chosen."""
     def kept(row: Row) -> str:

@@ -1,5 +1,6 @@
 """Monitoring: the reference in a package, drift and its absence, performance with and without labels, the command."""
 
+import dataclasses
 import json
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -10,9 +11,9 @@ import pytest
 
 from rightfit.data.assemble import assemble
 from rightfit.data.schema import infer
+from rightfit.delivery.due import delivered
 from rightfit.delivery.monitor import check, history, keep, reference
 from rightfit.delivery.monitor.compare import Past, Rules, compare
-from rightfit.delivery.update import delivered
 from rightfit.errors import DataError, PackageError, UsageError
 from rightfit.package import load, write
 from rightfit.records import Candidate, Limit, Need, Rule, Task, asdict
@@ -113,6 +114,31 @@ def test_the_reference_keeps_to_the_room_there_is(package, tmp_path):
     assert reference.attach(tmp_path / "p", data.X, data.y, pred, {}, most=1000) == 0
     limit = Limit(name="size_mib", limit=keep.size_mib(package) + 0.01, sense="at_most")
     assert keep.room((limit,), package) < 0.01 * 2**20 < keep.room((), package) == reference.BYTES
+
+
+@pytest.mark.parametrize(("count", "limits", "said"), [
+    (72, (), "72 rows were left out of training, 300 are needed"),
+    (800, (Limit(name="size_mib", limit=0.001, sense="at_most"),), "leaves no room")])
+def test_a_package_that_cannot_be_watched_is_said_when_it_is_chosen(package, count, limits, said, tmp_path):
+    import types
+
+    from rightfit.records import Decision
+    from rightfit.report import sentences
+
+    write.install(package, tmp_path / "p")
+    model = load(package)
+    data = assemble(rows(count, seed=6), model.schema, model.task)
+    entry = types.SimpleNamespace(pred=delivered(model, data)[0], rows=np.arange(count))
+    known = {f.name: None for f in dataclasses.fields(Decision)}
+    decision = Decision(**{**known, "task": dataclasses.replace(model.task, limits=limits), "why": ("x",),
+                           "extras": {}, "measured": {}, "limits": ()})
+    need = Need(target="y")
+    found = keep.reference_of(
+        decision, types.SimpleNamespace(need=need, data=data),
+        types.SimpleNamespace(entries={"k": entry}, chosen=types.SimpleNamespace(key="k")),
+        types.SimpleNamespace(package=tmp_path / "p"))
+    assert said in found.why[-1] == found.extras[keep.UNWATCHED]
+    assert sentences.say(found.why[-1], "zh_CN") != found.why[-1]
 
 
 def test_texts_and_pictures_are_seen_as_vectors(tmp_path):
@@ -382,9 +408,19 @@ def test_values_of_a_tree_are_the_same_on_both_sides_of_the_reference(package, t
     assert np.array_equal(np.unique(one), np.unique(other))
 
 
-def test_labels_of_one_class_have_no_roc_auc_and_that_is_no_fault(package, tmp_path, capsys, monkeypatch):
-    import dataclasses
+def test_the_constants_of_several_folds_are_no_drift(package, tmp_path):
+    model = load(package)
+    data = assemble(rows(900, seed=25), model.schema, model.task)
+    write.install(package, tmp_path / "p")
+    base = np.where(np.arange(900) % 3 == 0, 0.8653, 0.8662)
+    reference.attach(tmp_path / "p", data.X, data.y, np.column_stack([base, 1 - base]), {})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(model), "raw_of_coerced", lambda self, X: np.tile([0.8658, 0.1342], (len(X), 1)))
+        found = check.monitor(tmp_path / "p", rows(600, seed=27).drop(columns="y"))
+    assert not found.alarm and "(confidence)" not in [f.name for f in found.features]
 
+
+def test_labels_of_one_class_have_no_roc_auc_and_that_is_no_fault(package, tmp_path, capsys, monkeypatch):
     write.install(package, tmp_path / "auc")
     info = load(package).info
     task = dataclasses.replace(load(package).task, metric="roc_auc")

@@ -11,8 +11,8 @@ from rightfit import replay
 from rightfit.data.assemble import assemble
 from rightfit.data.schema import infer
 from rightfit.delivery import versions
+from rightfit.delivery.due import delivered
 from rightfit.delivery.monitor import reference
-from rightfit.delivery.update import delivered
 from rightfit.errors import DataError, UsageError
 from rightfit.package import load, write
 from rightfit.records import Candidate, Need, Rule, Task

@@ -67,7 +67,7 @@ def test_a_drift_that_matters_is_due_and_one_that_does_not_is_none(made, tmp_pat
     write.install(made, folder)
     model = load(folder)
     held = assemble(rows(500, seed=6), model.schema, model.task)  # the same rows, so that nothing drifts by chance
-    reference.attach(folder, held.X, held.y, update.delivered(model, held)[0], {"a": 0.9, "c": 0.001})
+    reference.attach(folder, held.X, held.y, due.delivered(model, held)[0], {"a": 0.9, "c": 0.001})
     for column, found in (("a", ["a drifted"]), ("c", [])):
         new = rows(500, seed=6)
         new[column] += 1
@@ -81,7 +81,7 @@ def test_a_watched_champion_is_followed_by_one_that_can_be_watched(made, tmp_pat
     write.install(made, tmp_path / "package")
     model = load(made)
     held = assemble(rows(500, seed=6), model.schema, model.task)
-    reference.attach(tmp_path / "package", held.X, held.y, update.delivered(model, held)[0], {"a": 0.9})
+    reference.attach(tmp_path / "package", held.X, held.y, due.delivered(model, held)[0], {"a": 0.9})
     with pytest.raises(DataError, match="600 labelled rows; got rows=400"):
         update.update(tmp_path / "package", rows(400, flip=True, seed=1), out=tmp_path / "new")
     found = update.update(tmp_path / "package", rows(600, flip=True, seed=1), out=tmp_path / "new")
@@ -130,10 +130,11 @@ def test_training_goes_on_from_a_package_and_keeps_what_it_knew(problem, classes
 
     model = boosted(tmp_path / "p", made_up(2000, 0, 0.0), problem, classes)
     new, test = (assemble(made_up(n, seed, 0.4), model.schema, model.task) for n, seed in ((250, 1), (1500, 2)))
-    ways.refit(model, new, tmp_path / "refit")
-    ways.onward(model, new, tmp_path / "onward")
-    found = [update._value(one, test, *update.delivered(one, test))
-             for one in (model, load(tmp_path / "refit"), load(tmp_path / "onward"))]
+    held = update.Held(model, test, None)
+    for name, made in (("refit", ways.refit(model, new)), ("onward", ways.onward(model, new))):
+        made.write(tmp_path / name)
+        held.hear(name, load(tmp_path / name).raw_of_coerced(test.X), made.rule)
+    found = [held.value(), held.value("refit"), held.value("onward")]
     assert found[2] < min(found[:2]), found
     assert "go on with the champion" in ways.ways(model)
     with pytest.raises(DataError, match="100 rows that the champion does not know; got rows=40"):
@@ -144,9 +145,9 @@ def test_dear_ways_are_spared_where_a_cheap_one_keeps_the_promise_and_what_wins_
     seen = []
     whole = ways.refit
 
-    def refit(model, rows, part):
-        seen.append(len(rows))
-        return whole(model, rows, part)
+    def refit(model, rows, rule):
+        seen.append((len(rows), rule is None))
+        return whole(model, rows, rule)
 
     def updated(name, value):
         folder = tmp_path / name
@@ -158,7 +159,8 @@ def test_dear_ways_are_spared_where_a_cheap_one_keeps_the_promise_and_what_wins_
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ways, "refit", refit)
         found = updated("low", 0.8)
-        assert [w.name for w in found.ways] == ["recalibrate", "refit on the newest third"] and seen == [350, 500]
+        assert [w.name for w in found.ways] == ["recalibrate", "refit on the newest third"]
+        assert seen == [(350, True), (500, False)]
         found = updated("high", 0.99)
         assert [w.name for w in found.ways][-1] == "refit on all rows" and found.status == "promoted"
     promised = versions.read(tmp_path / "high").lineage(2).details["promise"]

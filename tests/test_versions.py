@@ -185,3 +185,10 @@ def test_what_is_no_registry_is_left_alone(made, tmp_path):
     with pytest.raises(UsageError, match="must be a folder with"):
         versions.read(tmp_path)
     assert [p.name for p in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_what_needs_a_registry_makes_none(tmp_path):
+    for ask in (versions.rollback, lambda at: versions.promote(at, 1), lambda at: versions.keep(at, why="x")):
+        with pytest.raises(UsageError, match="must be a folder with"):
+            ask(tmp_path / "none")
+    assert not (tmp_path / "none").exists()

@@ -29,7 +29,7 @@ from rightfit.records import Dataset, Need, asdict, frozen, revive
 
 POLICIES = ("never", "every", "alarm")
 LINES, NEED, FIRST = "periods.jsonl", "replay.json", "first"
-FEWEST, MOST_WAIT = 30, 16
+FEWEST, MOST_WAIT = 30, 6
 
 
 @frozen
@@ -44,7 +44,7 @@ class Plan:
     period: str = "30d"
     learn: int | None = None
     rules: Rules | None = None
-    cooldown: int = 2
+    cooldown: int = 3
 
 
 @frozen
@@ -240,7 +240,7 @@ def _every(never: LoadedModel, known: Any, home: Path, last: str, number: int) -
     started, name, said = time.process_time(), str(number), ""
     home.mkdir(exist_ok=True)
     try:
-        ways.refit(never, _rows(never, known), home / name)
+        ways.refit(never, _rows(never, known)).write(home / name)
     except (RightfitError, ValueError, ArithmeticError) as error:
         said, name = str(error)[:200], last
     for old in home.iterdir():

@@ -183,6 +183,8 @@ def _choose(data: str, need: Any, out: Path, test: str | None, overwrite: bool, 
         print(f"\nReport: {choice.report}")
         if choice.decision.chosen:
             print(f"Package: {choice.package}\nPredict: rightfit predict {choice.package} NEW.csv -o predictions.csv")
+        if choice.decision.extras.get("no_reference"):
+            print(choice.decision.extras["no_reference"])
     if watch.interrupted:
         return 4
     return 0 if choice.status == "chosen" else 3

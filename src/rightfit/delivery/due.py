@@ -12,16 +12,18 @@ from rightfit import decide, units
 from rightfit.delivery.monitor import reference
 from rightfit.delivery.monitor.compare import compare
 from rightfit.package import LoadedModel
-from rightfit.records import Dataset
+from rightfit.records import Dataset, Rule, Task
 
 SIGNIFICANT = 1.645  # standard errors: one-sided 5 %
+DRAWS = 300  # of a bootstrap for an interval
 NEW_LABELS = 0.5  # of the rows it was trained on: so many new ones are a reason to look
 MATTERS = 0.05  # effect x share of all importance, from which a drift is a reason
 
 
 def due(model: LoadedModel, rows: Dataset, held: Dataset, promise: Mapping[str, Any] | None, max_age: str | None = None,
-        until: float | None = None) -> tuple[float, list[str], bool]:
-    """(the champion's metric on the newest rows, why an update is due or nothing, whether it lost significantly).
+        until: float | None = None) -> tuple[dict[str, float], list[str], bool]:
+    """(the champion's metric on the newest rows with its interval: value, low, high; why an update is due, or nothing;
+    whether it lost significantly).
 
     until: the newest time that the champion knows, of the rows' own clock; those after it are new.
     """
@@ -29,8 +31,8 @@ def due(model: LoadedModel, rows: Dataset, held: Dataset, promise: Mapping[str, 
 
     task, metric = model.task, base.find(model.task.metric, model.task.problem)
     pred, codes = delivered(model, held)
-    value, _, _ = _bounds(model, held)
-    reasons, fell = [], lost(model, held, promise)
+    bounds = _bounds(model, held, (pred, codes))
+    value, reasons, fell = bounds[0], list[str](), lost(model, bounds, promise)
     if fell and promise:
         reasons.append(f"{metric.name} is {value:.4g} on the newest {len(held)} rows, against a promise of "
                        f"{promise['value']:.4g}: a significant loss.")
@@ -44,33 +46,35 @@ def due(model: LoadedModel, rows: Dataset, held: Dataset, promise: Mapping[str, 
     new = len(rows) if until is None or rows.time is None else int((rows.time > until).sum())
     if task.rows and new >= NEW_LABELS * task.rows:
         reasons.append(f"There are {new} new labelled rows, against {task.rows} that it was chosen on.")
-    return value, reasons, fell
+    return dict(zip(("value", "low", "high"), bounds, strict=True)), reasons, fell
 
 
-def _bounds(model: LoadedModel, rows: Dataset) -> tuple[float, float, float]:
+def _bounds(model: LoadedModel, rows: Dataset, said: tuple[Any, Any]) -> tuple[float, float, float]:
     """The metric on labelled rows, and the ends of its 95 % interval."""
     from rightfit.metrics import base, interval
 
-    return interval.bootstrap(rows.y, *delivered(model, rows), base.find(model.task.metric, model.task.problem),
-                              model.task)
+    return interval.bootstrap(rows.y, *said, base.find(model.task.metric, model.task.problem), model.task, n=DRAWS)
 
 
-def lost(model: LoadedModel, rows: Dataset, promise: Mapping[str, Any] | None) -> bool:
-    """Whether a model is significantly worse on labelled rows than was promised of the champion."""
+def lost(model: LoadedModel, bounds: tuple[float, float, float], promise: Mapping[str, Any] | None) -> bool:
+    """Whether a metric with its interval, on labelled rows, is significantly worse than was promised."""
     from rightfit.metrics import base
 
     if not promise or promise.get("value") is None:
         return False
-    value, low, high = _bounds(model, rows)
+    value, low, high = bounds
     halves = [(high - low) / 3.92, ((promise.get("high") or 0) - (promise.get("low") or 0)) / 3.92]
     sign = 1.0 if base.find(model.task.metric, model.task.problem).greater_is_better else -1.0
     return sign * (float(promise["value"]) - value) > SIGNIFICANT * (float(np.hypot(halves[0], halves[1])) or 1e-12)
 
 
-def keeps(model: LoadedModel, rows: Dataset, promise: Mapping[str, Any]) -> bool:
-    """Whether a model is not significantly below the promise on labelled rows, and meets every limit on a metric."""
-    reached = scores(model, rows, *delivered(model, rows))
-    return not lost(model, rows, promise) and all(c.met for c in decide.check(floors(model), reached))
+def keeps(model: LoadedModel, rows: Dataset, promise: Mapping[str, Any], said: tuple[Any, Any]) -> bool:
+    """Whether a model is not significantly below the promise on labelled rows, and meets every limit on a metric.
+
+    said: (pred, codes) as delivered of the rows.
+    """
+    return not lost(model, _bounds(model, rows, said), promise) and \
+        all(c.met for c in decide.check(floors(model), scores(model, rows, *said)))
 
 
 def known_until(model: LoadedModel, rows: Dataset) -> float | None:
@@ -99,10 +103,15 @@ def drifted(model: LoadedModel, rows: Dataset) -> list[str]:
 
 def delivered(model: LoadedModel, rows: Dataset) -> tuple[Any, Any]:
     """(calibrated probabilities (n, k) or values, codes or None) of coerced rows."""
+    return ruled(model.task, model.raw_of_coerced(rows.X), model.rule)
+
+
+def ruled(task: Task, raw: Any, rule: Rule) -> tuple[Any, Any]:
+    """The same of what a model says itself, (n, k) or values (n,), under a rule."""
     from rightfit.metrics import rules
 
-    pred, codes = rules.apply(model.raw_of_coerced(rows.X), model.task, model.rule)
-    return (pred[:, 0] if codes is None and pred.shape[1] == 1 else pred), codes
+    pred, codes = rules.apply(raw, task, rule)
+    return (pred[:, 0] if codes is None and pred.ndim == 2 and pred.shape[1] == 1 else pred), codes
 
 
 def floors(model: LoadedModel) -> tuple[Any, ...]:

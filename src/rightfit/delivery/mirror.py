@@ -38,11 +38,11 @@ def push(folder: str | Path, uri: str, name: str) -> dict[int, str]:
             if print_ not in theirs:
                 theirs[print_] = _pushed(mlflow, client, now, version, name, print_)
             found[version] = str(theirs[print_].version)
-        for alias, version in ((versions.CHAMPION, now.champion), (versions.CHALLENGER, now.challenger)):
-            if version is None:
+        for alias, at in ((versions.CHAMPION, now.champion), (versions.CHALLENGER, now.challenger)):
+            if at is None:
                 client.delete_registered_model_alias(name, alias)
             else:
-                client.set_registered_model_alias(name, alias, found[version])
+                client.set_registered_model_alias(name, alias, found[at])
     return found
 
 

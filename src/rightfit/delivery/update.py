@@ -22,19 +22,20 @@ import numpy as np
 from rightfit import decide
 from rightfit.delivery import due as reasons_of
 from rightfit.delivery import prove, versions
-from rightfit.delivery.due import SIGNIFICANT, delivered, floors, scores
+from rightfit.delivery.due import SIGNIFICANT, floors, scores
+from rightfit.delivery.held import Held, rows_for
 from rightfit.delivery.monitor import keep, reference
 from rightfit.delivery.ways import Make, Way, need_again, rows_again, ways
 from rightfit.errors import DataError, RightfitError, UsageError
 from rightfit.package import LoadedModel, load, verify, write
 from rightfit.package.probe import probe
-from rightfit.records import Dataset, LimitCheck, Need, asdict, frozen
+from rightfit.records import Dataset, LimitCheck, Need, Rule, asdict, frozen
 from rightfit.resources import afford
 
-HELD, MOST = 0.3, 600  # of the labelled rows, the newest are held out: a gain of 3 % accuracy where 15 % of the answers
-# differ is significant on 600; the more, the older is what the challengers know
+HELD = 0.3  # of the labelled rows, the newest are held out: long enough that a passing mood of the data proves nothing
 FEWEST = 100  # labelled rows below which no update is judged
 WATCHED = 2 * reference.FEWEST  # the same, where the rows held out must make a new reference
+ANEW = "a new choice"
 Anew = Callable[[Any, Need, Path], Path | None]
 
 
@@ -86,7 +87,7 @@ def update(path: str | Path, data: Any, *, out: str | Path | None = None, terms:
     path, registry, terms = Path(path), versions.is_registry(path), terms or Terms()
     if registry == (out is not None):
         raise UsageError(f"an update goes to a registry, or from a package to --out; got path={str(path)!r} and "
-                         f"out={str(out)!r}.")
+                         f"out={None if out is None else str(out)!r}.")
     if out is not None and Path(out).exists():
         raise UsageError(f"a better package needs a new folder; got out={str(out)!r}, which exists.")
     current = versions.champion(path) if registry else path
@@ -99,49 +100,46 @@ def update(path: str | Path, data: Any, *, out: str | Path | None = None, terms:
         learn, held = _divided(rows)
         promise = _promise(path if registry else None, model)
         until = _until(path if registry else None, model, rows)
-        value, reasons, lost = reasons_of.due(model, rows, held, promise, terms.max_age, until)
+        reached, reasons, lost = reasons_of.due(model, rows, held, promise, terms.max_age, until)
         if not reasons and not terms.force:
-            found = Updated(status="not due", due=(), metric=model.task.metric, champion=value,
+            found = Updated(status="not due", due=(), metric=model.task.metric, champion=reached["value"],
                             why=("No update is due: no significant loss against the promise, no drift that matters, "
                                  "not too old, few new labels.",))
-            return _kept(path, registry, found, print_)
-        found, part, beaten = _sought(model, (rows, learn, held), Path(place), terms,
-                                      (promise, lost, until))
+            return _kept(path, registry, found, print_, reached)
+        on = Held(model, held, promise)
+        found, part, name = _sought(on, (rows, learn), Path(place), terms, (lost, until))
         found = dataclasses.replace(found, due=tuple(reasons))
         if found.status == "kept":
-            return _kept(path, registry, found, print_)
-        kept = {"promise": _watched(model, part, beaten, held), "ways": asdict(found.ways), "due": list(found.due),
+            return _kept(path, registry, found, print_, reached)
+        kept = {"promise": _watched(on, part, name), "ways": asdict(found.ways), "due": list(found.due),
                 "until": None if until is None else float(rows.time.max())}
         return _promoted(path, registry, part, out, found, print_, kept)
 
 
-def _sought(model: LoadedModel, sides: tuple[Dataset, Dataset, Dataset], place: Path, terms: Terms,
-            promise: tuple[Mapping[str, Any] | None, bool, float | None]) -> tuple[Updated, Path, Path]:
+def _sought(held: Held, sides: tuple[Dataset, Dataset], place: Path, terms: Terms,
+            known: tuple[bool, float | None]) -> tuple[Updated, Path, str]:
     """The cheapest way that suffices challenges the champion; where that comes to nothing, a new choice does.
 
-    sides: all rows, those to learn from, those held out; promise: of the champion, whether it lost significantly
-    against it, and the newest time that it knows. Returns what came of it, the package to promote, and the one that was challenged.
+    sides: all rows, and those to learn from; known: whether the champion has lost significantly against its promise,
+    and the newest time that it knows. Returns what came of it, the package to promote, and who challenged.
     """
-    (rows, learn, held), (promised, lost, until), part = sides, promise, place / "challenger"
-    started, known = time.process_time(), ways(model, until)
-    tried = _tries(model, known, (learn, held), place, promised)
-    best, beaten = _pick(tried, place, held), part
+    (rows, learn), (lost, until), part = sides, known, place / "challenger"
+    started, makers = time.process_time(), ways(held.model, until)
+    tried, tuned = _tries(held, makers, learn)
+    best = _pick(held, tried)
     if best is None:
-        every = delivered(model, held)
         said = "Nothing that was retrained did better than the champion on newer rows: it stays."
-        found = Updated(status="kept", due=(), metric=model.task.metric, why=(said,),
-                        champion=_value(model, held, *every))
+        found = Updated(status="kept", due=(), metric=held.model.task.metric, why=(said,), champion=held.value())
     else:
-        beaten = _place(place, best.name)
-        found, reached = _challenged(model, beaten, held, best.name, (bar(len(known)), lost))
+        found, reached = _challenged(held, best.name, (bar(len(makers)), lost))
         if found.status == "promoted":
-            known[best.name](rows, part)
-            found = _within(found, model, part, reached)
+            makers[best.name](rows, tuned[best.name]).write(part)
+            found = _within(found, held.model, part, reached)
     spent = time.process_time() - started
     if found.status == "kept" and terms.anew is not None:
-        found, part, more = _chosen_anew(model, (learn, held), place, terms.anew, (found, bar(len(known) + 1), lost))
-        beaten, spent = part, spent + more
-    return dataclasses.replace(found, ways=tried, seconds=spent), part, beaten
+        found, part, more = _chosen_anew(held, learn, place, terms.anew, (found, bar(len(makers) + 1), lost))
+        return dataclasses.replace(found, ways=tried, seconds=spent + more), part, ANEW
+    return dataclasses.replace(found, ways=tried, seconds=spent), part, best.name if best else ""
 
 
 def bar(several: int) -> float:
@@ -155,12 +153,12 @@ def bar(several: int) -> float:
     return float(stats.norm.isf(0.05 / several))
 
 
-def _chosen_anew(model: LoadedModel, sides: tuple[Dataset, Dataset], place: Path, anew: Anew,
+def _chosen_anew(held: Held, learn: Dataset, place: Path, anew: Anew,
                  so_far: tuple[Updated, float, bool]) -> tuple[Updated, Path, float]:
     """A whole new choice on the rows that are not held out, under the same limits; CPU time with its workers'."""
     import os
 
-    (learn, held), (before, least, lost), started, part = sides, so_far, os.times(), place / "anew"
+    model, (before, least, lost), started, part = held.model, so_far, os.times(), place / "anew"
     package = anew(rows_again(learn, model), need_again(model), part)
     ended = os.times()
     spent = sum(getattr(ended, name) - getattr(started, name)
@@ -168,28 +166,30 @@ def _chosen_anew(model: LoadedModel, sides: tuple[Dataset, Dataset], place: Path
     if package is None:
         return dataclasses.replace(before, why=(*before.why, "A new choice found nothing that meets the limits.")), \
             part, spent
-    if load(package).task.classes != model.task.classes:
+    other = load(package)
+    if other.task.classes != model.task.classes:
         return dataclasses.replace(before, why=(*before.why, "A new choice saw other classes: it cannot follow.")), \
             part, spent
-    found, reached = _challenged(model, package, held, "a new choice", (least, lost))
+    held.hear(ANEW, other.raw_of_coerced(rows_for(other, held.rows).X), other.rule)
+    found, reached = _challenged(held, ANEW, (least, lost))
     if found.status == "promoted":
         found = _within(found, model, package, reached)
     return dataclasses.replace(found, why=(*before.why, *found.why)), package, spent
 
 
-def _watched(model: LoadedModel, part: Path, beaten: Path, held: Dataset) -> dict[str, Any]:
+def _watched(held: Held, part: Path, name: str) -> dict[str, Any]:
     """The rows of the challenge, with what was said of them there, become the new reference where the champion was
     watched against one; the promise is the score there."""
     from rightfit.metrics import base, interval
 
-    other, task = load(beaten), model.task
-    same = rows_for(other, held)
-    pred, codes = delivered(other, same)
+    model, rows, (pred, codes) = held.model, held.rows, held.said(name)
     if (model.path / reference.NAME).is_file():
+        same = rows_for(load(part), rows)
         importance = reference.read(model.path, model.schema).importance
-        known = {name: share for name, share in importance.items() if name in same.X.columns}
-        reference.attach(part, same.X, same.y, pred, known, most=keep.room(task.limits, part))
-    value, low, high = interval.bootstrap(same.y, pred, codes, base.find(task.metric, task.problem), task)
+        known = {column: share for column, share in importance.items() if column in same.X.columns}
+        reference.attach(part, same.X, same.y, pred, known, most=keep.room(model.task.limits, part))
+    metric = base.find(model.task.metric, model.task.problem)
+    value, low, high = interval.bootstrap(rows.y, pred, codes, metric, model.task)
     return {"value": value, "low": low, "high": high}
 
 
@@ -214,106 +214,70 @@ def labelled(model: LoadedModel, data: Any, time_column: str | None = None) -> t
     return rows, fingerprint(frame)
 
 
-def _tries(model: LoadedModel, known: Mapping[str, Make], sides: tuple[Dataset, Dataset], place: Path,
-           promise: Mapping[str, Any] | None) -> tuple[Way, ...]:
-    """The ways, the cheapest first, until one is better beyond doubt and keeps every promise: dearer ones are spared."""
-    tried = list[Way]()
-    for name, make in known.items():
-        tried.append(_tried(model, name, make, sides, place))
-        way = tried[-1]
-        if promise and not way.error and way.difference > 0 and way.t > bar(len(known)) and \
-                reasons_of.keeps(load(_place(place, name)), sides[1], promise):
+def _tries(held: Held, makers: Mapping[str, Make], learn: Dataset) -> tuple[tuple[Way, ...], dict[str, Rule]]:
+    """The ways, the cheapest first, until one is better beyond doubt and keeps the promise: dearer ones are spared.
+
+    Each learns from the older rows and is compared with the champion on those held out; with the rules they came to.
+    """
+    tried, tuned = list[Way](), dict[str, Rule]()
+    for name, make in makers.items():
+        started, nan = time.process_time(), float("nan")
+        try:
+            made = make(learn, None)
+            held.hear(name, made.raw(held.rows), made.rule)
+            found = held.compared(name, together=True)
+        except (RightfitError, ValueError, ArithmeticError) as error:
+            tried.append(Way(name=name, difference=nan, t=nan, seconds=time.process_time() - started,
+                             error=str(error)[:200]))
+            continue
+        tried.append(Way(name=name, difference=found.difference, t=found.t, seconds=time.process_time() - started))
+        tuned[name] = made.rule
+        if found.difference > 0 and found.t > bar(len(makers)) and held.keeps(name):
             break
-    return tuple(tried)
+    return tuple(tried), tuned
 
 
-def _tried(model: LoadedModel, name: str, make: Make, sides: tuple[Dataset, Dataset], place: Path) -> Way:
-    """One way on the older rows, compared with the champion on those held out."""
-    (learn, held), started = sides, time.process_time()
-    part = _place(place, name)
-    try:
-        make(learn, part)
-        found = _compared(model, load(part), held)
-    except (RightfitError, ValueError, ArithmeticError) as error:
-        return Way(name=name, difference=float("nan"), t=float("nan"), seconds=time.process_time() - started,
-                   error=str(error)[:200])
-    return Way(name=name, difference=found.difference, t=found.t, seconds=time.process_time() - started)
-
-
-def rows_for(model: LoadedModel, rows: Dataset) -> Dataset:
-    """Coerced rows as a model of another schema takes them."""
-    from rightfit.data.schema import coerce
-
-    return rows if model.schema == rows.schema else dataclasses.replace(rows, X=coerce(rows.X, model.schema),
-                                                                        schema=model.schema)
-
-
-def _compared(champion: LoadedModel, other: LoadedModel, rows: Dataset) -> Any:
-    from rightfit.metrics import compare
-
-    mine, theirs = delivered(champion, rows), delivered(other, rows_for(other, rows))
-    codes = None if mine[1] is None else (theirs[1], mine[1])
-    return compare.paired_rows(rows.y, theirs[0], mine[0], champion.task.metric, champion.task, codes=codes)
-
-
-def _value(model: LoadedModel, rows: Dataset, pred: Any, codes: Any) -> float:
-    from rightfit.metrics import base, rules
-
-    return rules.of_rows(base.find(model.task.metric, model.task.problem), rows.y, pred, codes, np.arange(len(rows)),
-                         model.task)
-
-
-def _pick(tried: tuple[Way, ...], place: Path, held: Dataset) -> Way | None:
+def _pick(held: Held, tried: tuple[Way, ...]) -> Way | None:
     """The first way that cannot be told from the best, which must have gained something: less than one standard error
     of their paired difference apart."""
     gained = [way for way in tried if not way.error and way.difference > 0]
     if not gained:
         return None
     best = max(gained, key=lambda way: way.difference)
-    top = load(_place(place, best.name))
-    return next(way for way in gained
-                if way is best or _compared(load(_place(place, way.name)), top, held).t < 1)
+    return next(way for way in gained if way is best or held.compared(best.name, way.name).t < 1)
 
 
 def _divided(rows: Dataset) -> tuple[Dataset, Dataset]:
-    """(older, newest): 30 % of the rows are held out; 300 where they are half at most, 600 at most."""
+    """(older, newest): 30 % of the rows are held out; 300 where they are half at most, 5,000 at most."""
     least = reference.FEWEST if len(rows) >= WATCHED else 0
-    cut = len(rows) - min(max(int(HELD * len(rows)), least), MOST)
+    cut = len(rows) - min(max(int(HELD * len(rows)), least), reference.ROWS)
     return rows.take(np.arange(cut)), rows.take(np.arange(cut, len(rows)))
 
 
-def _place(place: Path, name: str) -> Path:
-    return place / f"way-{name.replace(' ', '-')}"
-
-
-def _challenged(model: LoadedModel, part: Path, held: Dataset, way: str,
-                against: tuple[float, bool]) -> tuple[Updated, dict[str, float]]:
+def _challenged(held: Held, way: str, against: tuple[float, bool]) -> tuple[Updated, dict[str, float]]:
     """The challenge on held-out rows, by one paired test; with the metrics that have a limit.
 
     against: standard errors that leave no doubt, and whether the champion has lost what it promised. One that keeps it
-    stays unless beaten beyond doubt; one that has lost it, unless beaten by more than one standard error, for then it
-    is the more likely that newer rows tell more; one that breaks a floor, unless somebody meets it and is not worse.
+    stays unless beaten beyond doubt, neighbours in time counted together; one that has lost it, unless beaten by more
+    than one standard error of single rows, for then it is the more likely that newer rows tell more; one that breaks a
+    floor, unless somebody meets it and is not worse.
     """
-    (least, lost), other = against, load(part)
-    task, found = model.task, _compared(model, other, held)
-    pred, codes = delivered(other, rows_for(other, held))
-    mine, my_codes = delivered(model, held)
-    values = [_value(model, held, p, c) for p, c in ((mine, my_codes), (pred, codes))]
-    better = found.difference > 0 and found.t > least
-    failing = [c for c in decide.check(floors(model), scores(model, held, mine, my_codes)) if not c.met]
-    said = (f"{way}: {task.metric} {values[1]:.4g} against {values[0]:.4g} of the champion on {len(held)} "
+    (least, lost), model, rows = against, held.model, held.rows
+    found, values = held.compared(way, together=True), (held.value(), held.value(way))
+    failing = [c for c in decide.check(floors(model), scores(model, rows, *held.said())) if not c.met]
+    said = (f"{way}: {model.task.metric} {values[1]:.4g} against {values[0]:.4g} of the champion on {len(rows)} "
             f"held-out rows, a gain of {found.difference:.4g} [{found.low:.4g}, {found.high:.4g}].")
     verdict = ""
-    if better:
+    if found.difference > 0 and found.t > least:
         verdict = "It is better beyond doubt and meets every original limit: it is promoted."
     elif failing and found.t > -SIGNIFICANT:
         verdict = "The champion breaks a limit which it meets, and it is not worse: it is promoted."
-    elif lost and found.difference > 0 and found.t > 1:
-        verdict = "The champion has lost what was promised, and it does better by more than chance is likely to: promoted."
-    ended = Updated(status="promoted" if verdict else "kept", due=(), metric=task.metric, champion=values[0],
+    elif lost and found.difference > 0 and held.compared(way).t > 1:
+        verdict = "The champion has lost what was promised, and it does better by over one standard error: promoted."
+    ended = Updated(status="promoted" if verdict else "kept", due=(), metric=model.task.metric, champion=values[0],
                     why=(said, verdict or "That is not better beyond doubt: the champion stays."),
                     challenger=values[1], difference=found.difference, low=found.low, high=found.high)
-    return ended, scores(model, held, pred, codes)
+    return ended, scores(model, rows, *held.said(way))
 
 
 def _within(found: Updated, model: LoadedModel, part: Path, reached: Mapping[str, float]) -> Updated:
@@ -329,13 +293,21 @@ def _within(found: Updated, model: LoadedModel, part: Path, reached: Mapping[str
 
 
 def _promise(folder: Path | None, model: LoadedModel) -> Mapping[str, Any] | None:
-    """The estimate that was promised: kept in the registry's lineage, or in the run's decision.json."""
-    if folder is not None:
-        now = versions.read(folder)
-        if now.champion is not None:
-            kept = now.lineage(now.champion).details.get("promise")
-            return dict(kept) if kept else None
-    return (model.decision or {}).get("estimate") or None
+    """The estimate that was promised: kept in the registry's lineage, or in the run's decision.json; or what the
+    champion was seen to reach since, where that was more: so much it can do."""
+    from rightfit.metrics import base
+
+    if folder is None:
+        return (model.decision or {}).get("estimate") or None
+    now = versions.read(folder)
+    if now.champion is None:
+        return None
+    promised = now.lineage(now.champion).details.get("promise")
+    reached = [e.details["reached"] for e in now.history
+               if e.event == "keep" and e.version == now.champion and e.details.get("reached")]
+    sign = 1.0 if base.find(model.task.metric, model.task.problem).greater_is_better else -1.0
+    known = [dict(one) for one in (promised, *reached) if one and one.get("value") is not None]
+    return max(known, key=lambda one: sign * one["value"], default=None)
 
 
 def promise(package: str | Path) -> dict[str, Any]:
@@ -354,9 +326,10 @@ def _until(folder: Path | None, model: LoadedModel, rows: Dataset) -> float | No
     return reasons_of.known_until(model, rows)
 
 
-def _kept(path: Path, registry: bool, found: Updated, print_: str) -> Updated:
+def _kept(path: Path, registry: bool, found: Updated, print_: str, reached: Mapping[str, float]) -> Updated:
     if registry:
-        versions.keep(path, why=" ".join(found.why), data=print_, details={"due": list(found.due)})
+        versions.keep(path, why=" ".join(found.why), data=print_,
+                      details={"due": list(found.due), "reached": dict(reached)})
     return found
 
 

@@ -119,7 +119,7 @@ def add(folder: str | Path, package: str | Path, *, data: str = "", run: str = "
     Raises PackageError for a package that is damaged, unsafe or of a newer format; nothing changes then.
     """
     folder = Path(folder)
-    with verify.opened(Path(package)) as source, locked(folder) as now:
+    with verify.opened(Path(package)) as source, locked(folder, new=True) as now:
         version = max(now.versions, default=0) + 1
         part = folder / VERSIONS / f".{version}.part-{secrets.token_hex(4)}"
         try:
@@ -174,11 +174,14 @@ def rollback(folder: str | Path, *, why: str = "") -> int:
 
 
 @contextlib.contextmanager
-def locked(folder: str | Path) -> Iterator[Registry]:
-    """The registry for one writer at a time, with what a crash left undone carried out."""
+def locked(folder: str | Path, new: bool = False) -> Iterator[Registry]:
+    """The registry for one writer at a time, with what a crash left undone carried out; a folder that is none yet
+    becomes one only when `new`, else UsageError."""
     import fcntl
 
     folder = Path(folder)
+    if not new:
+        read(folder)
     if folder.exists() and not is_registry(folder) and (not folder.is_dir() or _strange(folder)):
         raise UsageError(f"a registry must be an empty or new folder, or one already; got path={str(folder)!r}, which "
                          "holds something else.")

@@ -1,5 +1,4 @@
-"""Ways of retraining, the cheapest first: another rule, the same candidate on newer rows, the champion trained on, a choice
-made anew."""
+"""Ways of retraining: another rule, the same candidate on newer rows, the champion trained on, a choice made anew."""
 
 from __future__ import annotations
 
@@ -17,7 +16,19 @@ from rightfit.records import Candidate, Dataset, Model, Need, Rule, Step, frozen
 
 FIT_S, FEWEST = 600.0, 100
 WINDOWS = {"the newest third": 1 / 3, "all rows": 1.0}
-Make = Callable[[Dataset, Path], None]
+Raw = Callable[[Dataset], Any]
+
+
+@frozen
+class Made:
+    """What a way came to: raw(rows) is what the model says, rule how that becomes labels; write(folder) packs it."""
+
+    raw: Raw
+    rule: Rule
+    write: Callable[[Path], None]
+
+
+Make = Callable[[Dataset, Rule | None], Made]
 
 
 @frozen
@@ -32,21 +43,21 @@ class Way:
 
 
 def ways(model: LoadedModel, until: float | None = None) -> dict[str, Make]:
-    """Ways of retraining, the cheapest first: each writes a package made from labelled rows.
+    """Ways of retraining, the cheapest first, on labelled rows, with a rule that is given or tuned on them.
 
     until: the newest time that the model knows, on the clock of the rows; training goes on with those after it.
     """
-    found: dict[str, Make] = {"recalibrate": lambda rows, part: recalibrate(model, rows, part)} \
+    found: dict[str, Make] = {"recalibrate": lambda rows, rule: recalibrate(model, rows)} \
         if model.task.classifies else {}
 
     def of(share: float) -> Make:
-        return lambda rows, part: refit(model, rows.take(np.arange(int(len(rows) * (1 - share)), len(rows))), part)
+        return lambda rows, rule: refit(model, rows.take(np.arange(int(len(rows) * (1 - share)), len(rows))), rule)
 
     found |= {f"refit on {name}": of(share) for name, share in WINDOWS.items()}
     said = model.info["candidate"]
     family = registry.plugins("rightfit.models").get(said["family"])
     if family is not None and family.resume is not None and not said.get("steps"):
-        found["go on with the champion"] = lambda rows, part: onward(model, newer(rows, until), part)
+        found["go on with the champion"] = lambda rows, rule: onward(model, newer(rows, until), rule)
     return found
 
 
@@ -61,35 +72,39 @@ def newer(rows: Dataset, until: float | None) -> Dataset:
     return rows.take(new)
 
 
-def recalibrate(model: LoadedModel, rows: Dataset, part: Path) -> None:
+def recalibrate(model: LoadedModel, rows: Dataset) -> Made:
     """The same model with another threshold and calibration."""
     from rightfit.metrics import conformal, rules
 
     raw = model.raw_of_coerced(rows.X)
-    rule = rules.tune(rows.y, raw, model.task.metric, model.task)
-    rule = conformal.bounded(rule, rows.y, rules.apply(raw, model.task, rule)[0], model.task)
-    write.install(model.path, part)
-    write.restamp(part, rule=rule)
+    tuned = rules.tune(rows.y, raw, model.task.metric, model.task)
+    rule = conformal.bounded(tuned, rows.y, rules.apply(raw, model.task, tuned)[0], model.task)
+
+    def pack(part: Path) -> None:
+        write.install(model.path, part)
+        write.restamp(part, rule=rule)
+
+    return Made(raw=lambda some: model.raw_of_coerced(some.X), rule=rule, write=pack)
 
 
-def refit(model: LoadedModel, rows: Dataset, part: Path) -> None:
-    """The same candidate on other rows; its rule is tuned on their newest fifth by a model of the rest."""
+def refit(model: LoadedModel, rows: Dataset, rule: Rule | None = None) -> Made:
+    """The same candidate on other rows; without a rule, one is tuned on their newest fifth by a model of the rest."""
     from rightfit.tuning import trial
 
     candidate, deadline = _candidate(model), time.monotonic() + FIT_S
-    _made(model, rows, part, lambda some: trial.fit(candidate, some, model.task, seed=0, deadline=deadline))
+    return _made(model, rows, rule, lambda some: trial.fit(candidate, some, model.task, seed=0, deadline=deadline))
 
 
-def onward(model: LoadedModel, rows: Dataset, part: Path) -> None:
+def onward(model: LoadedModel, rows: Dataset, rule: Rule | None = None) -> Made:
     """Training goes on from the model itself, so that what it learned from rows that are gone is kept."""
     candidate, deadline = _candidate(model), time.monotonic() + FIT_S
-    family = registry.plugin("rightfit.models", candidate.family, "family")
+    resume = registry.plugin("rightfit.models", candidate.family, "family").resume
 
     def fit(some: Dataset) -> Model:
-        fitted: Model = family.resume(candidate.params, model.task, model.path).fit(some, seed=0, deadline=deadline)
+        fitted: Model = resume(candidate.params, model.task, model.path).fit(some, seed=0, deadline=deadline)
         return fitted
 
-    _made(model, rows, part, fit)
+    return _made(model, rows, rule, fit)
 
 
 def _candidate(model: LoadedModel) -> Candidate:
@@ -98,19 +113,23 @@ def _candidate(model: LoadedModel) -> Candidate:
                      steps=tuple(revive(Step, step) for step in said.get("steps", ())))
 
 
-def _made(model: LoadedModel, rows: Dataset, part: Path, fit: Callable[[Dataset], Model]) -> None:
-    """A package of what `fit` makes of the rows, with a rule of its own."""
+def _made(model: LoadedModel, rows: Dataset, given: Rule | None, fit: Callable[[Dataset], Model]) -> Made:
     from rightfit.metrics import conformal, rules
 
-    rule = Rule()
-    if model.task.classifies or model.task.coverage is not None:
+    rule = given or Rule()
+    if given is None and (model.task.classifies or model.task.coverage is not None):
         cut = int(0.8 * len(rows))
         newest = rows.take(np.arange(cut, len(rows)))
         raw = fit(rows.take(np.arange(cut))).predict(newest.X)
-        rule = rules.tune(newest.y, raw, model.task.metric, model.task)
-        rule = conformal.bounded(rule, newest.y, rules.apply(raw, model.task, rule)[0], model.task)
-    write.write(fit(rows), part, task=model.task, schema=model.schema, rule=rule, candidate=_candidate(model),
-                sample=list(model.sample))
+        tuned = rules.tune(newest.y, raw, model.task.metric, model.task)
+        rule = conformal.bounded(tuned, newest.y, rules.apply(raw, model.task, tuned)[0], model.task)
+    fitted = fit(rows)
+
+    def pack(part: Path) -> None:
+        write.write(fitted, part, task=model.task, schema=model.schema, rule=rule, candidate=_candidate(model),
+                    sample=list(model.sample))
+
+    return Made(raw=lambda some: fitted.predict(some.X), rule=rule, write=pack)
 
 
 def rows_again(rows: Dataset, model: LoadedModel) -> Any:

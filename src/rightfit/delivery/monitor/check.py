@@ -16,7 +16,7 @@ from rightfit.errors import DataError, UsageError
 from rightfit.package import LoadedModel, load, verify
 from rightfit.records import Need, frozen
 
-ONE_SIDED = 1.645
+ONE_SIDED, NEAR = 1.645, 0.01
 
 
 @frozen
@@ -60,6 +60,7 @@ def look(package: str | Path, data: Any, labels: Any = None, *, key: str | None 
         one, other = dict(sketch.seen), reference.see(window.X, model.schema, set(window.X.columns))
         delivered = _said(model, sketch.pred, _codes(model, sketch.pred))
         now = _said(model, window.pred, window.codes)
+        delivered = {n: v for n, v in delivered.items() if not _alike(v, now[n], sketch.y)}
         if window.y is not None:
             at = window.labelled
             delivered |= concept.columns(model.task, sketch.y, sketch.pred, sketch)
@@ -151,6 +152,15 @@ def _said(model: LoadedModel, pred: Any, codes: Any) -> dict[str, Any]:
     else:
         found = {f"(prediction {i + 1})": part for i, part in enumerate(np.asarray(pred).reshape(len(pred), -1).T)}
     return found
+
+
+def _alike(one: Any, other: Any, y: Any) -> bool:
+    """Whether all predictions lie within a hundredth of a probability, or of a standard deviation of the label: the
+    constants of several folds are no drift."""
+    if one.dtype == object:
+        return False
+    unit = 1.0 if np.asarray(y).dtype.kind in "iub" else float(np.std(y)) or 1.0
+    return bool(np.ptp(np.concatenate([one, other])) <= NEAR * unit)
 
 
 def _expected(model: LoadedModel, sketch: reference.Sketch) -> Performance | None:

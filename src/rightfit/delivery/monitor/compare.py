@@ -58,8 +58,8 @@ def compare(reference: Mapping[str, Any], window: Mapping[str, Any], *, importan
     """The columns of both sides tested, and what the next windows must know of this one; as `reference.see` gives them.
 
     p are adjusted over all tests of this window and of the n - 1 before it (Benjamini & Hochberg 1995). Significant:
-    adjusted p at most 0.05 and effect at least the floor. A column with gaps has a test of its share of gaps too, one of
-    numbers or categories a test of values that the reference never had.
+    adjusted p at most 0.05 and effect at least the floor. A column with gaps has a test of its share of gaps too, one
+    of numbers or categories a test of values that the reference never had.
     """
     rules, importance = rules or Rules(), importance or {}
     before = list(past)[len(past) - (rules.n - 1):] if rules.n > 1 else []
@@ -76,13 +76,17 @@ def compare(reference: Mapping[str, Any], window: Mapping[str, Any], *, importan
         significant = bool(p <= LEVEL and effect >= _floor(name, rules))
         lasting = windows.persistent([*(name in one.significant for one in before), significant], rules.k, rules.n)
         features.append(FeatureDrift(name=name, test=test, p=float(p), effect=effect, shift=shift,
-                                     importance=float(importance.get(name.removesuffix(MISSING).removesuffix(OUTSIDE), 0.0)),
+                                     importance=float(importance.get(_column(name), 0.0)),
                                      significant=significant, alarm=significant and lasting,
                                      psi=_psi(reference, window, name) if significant else None))
     features.sort(key=lambda f: (not f.alarm, not f.significant, -f.effect * (f.importance or 1e-9), f.p))
     now = Past(p={name: float(p) for (name, *_), p in zip(found, raw, strict=True)},
                significant=tuple(f.name for f in features if f.significant))
     return tuple(features), now
+
+
+def _column(name: str) -> str:
+    return name.removesuffix(MISSING).removesuffix(OUTSIDE)
 
 
 def _floor(name: str, rules: Rules) -> float:

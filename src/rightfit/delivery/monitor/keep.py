@@ -11,7 +11,7 @@ from rightfit import decide
 from rightfit.delivery.monitor import reference
 from rightfit.records import Decision, Limit
 
-SIZE = "size_mib"
+SIZE, UNWATCHED = "size_mib", "no_reference"
 
 
 def size_mib(package: Path) -> float:
@@ -28,7 +28,8 @@ def room(limits: Sequence[Limit], package: Path) -> int:
 def reference_of(decision: Decision, question: Any, delivery: Any, bench: Any) -> Decision:
     """Attach the rows left out of fitting to the delivered package; its size is measured again.
 
-    Left out with `choose --no-reference`, without room for it, and where predictions are no table.
+    Left out with `choose --no-reference` and where predictions are no table; where rows or room are too few, the
+    decision says so.
     """
     entry = delivery.entries.get(delivery.chosen.key) if delivery.chosen else None
     if entry is None or not question.need.options.get("reference", True) or question.data.y is None:
@@ -40,7 +41,11 @@ def reference_of(decision: Decision, question: Any, delivery: Any, bench: Any) -
                             question.data.y[entry.rows], pred, importance,
                             most=room(decision.task.limits, bench.package), seed=question.need.seed)
     if not rows:
-        return decision
+        few = len(entry.rows) < reference.FEWEST
+        said = f"The package keeps no reference for monitoring: {len(entry.rows)} rows were left out of training, " \
+               f"{reference.FEWEST} are needed; more data or more folds (--folds) give more." if few else \
+               "The package keeps no reference for monitoring: the limit on its size leaves no room for it."
+        return dataclasses.replace(decision, why=(*decision.why, said), extras={**decision.extras, UNWATCHED: said})
     measured = {**decision.measured, SIZE: size_mib(bench.package)}
     checks = {check.name: check for check in decide.check(decision.task.limits, measured)}
     limits = tuple(checks[check.name] if check.name == SIZE else check for check in decision.limits)

@@ -1,4 +1,4 @@
-"""Values of a window that the reference never had, beyond its range or of a new category, and whether that is chance."""
+"""Values of a window that the reference never had: beyond its range, or new categories; and whether that is chance."""
 
 from __future__ import annotations
 

@@ -21,7 +21,8 @@ LINKS = {"regression": None, "quantile": None, "lambdarank": None, "poisson": "E
 def from_text(text: str, raw: bool = False) -> Any:
     """`Booster.model_to_string()` as a model X (n, features) -> Y (n, k): probabilities of each class, or one value.
 
-    raw: the sums of the trees instead, one column for two classes. Objectives of LINKS; numeric splits. Raises PackageError for models that need more.
+    raw: the sums of the trees instead, one column for two classes. Objectives of LINKS; numeric splits. Raises
+    PackageError for models that need more.
     """
     from onnx import TensorProto, helper
 
@@ -36,15 +37,13 @@ def from_text(text: str, raw: bool = False) -> Any:
     parts = [_arrays(tree, number, number % width) for number, tree in enumerate(trees)]
     scores = "scores" if LINKS[name] and not raw else "Y"
     nodes = [regressor(parts, width, scores)]
-    if raw:
-        pass
-    elif name == "binary":
+    if name == "binary" and not raw:
         nodes += [helper.make_node("Neg", [scores], ["against"]),
                   helper.make_node("Concat", ["against", scores], ["both"], axis=1),
                   helper.make_node("Sigmoid", ["both"], ["Y"])]
-    elif name == "multiclass":
+    elif name == "multiclass" and not raw:
         nodes.append(helper.make_node("Softmax", [scores], ["Y"], axis=1))
-    elif LINKS[name] == "Exp":
+    elif LINKS[name] == "Exp" and not raw:
         nodes.append(helper.make_node("Exp", [scores], ["Y"]))
     opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid("ai.onnx.ml", ML_OPSET)]
     return _model(nodes, [], features, 2 if name == "binary" and not raw else width, TensorProto.FLOAT, opsets)

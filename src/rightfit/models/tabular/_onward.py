@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,16 @@ LEAST = 1e-6  # a probability below it could not be corrected by a few trees
 PROBLEMS = ("binary", "multiclass", "regression")
 
 
+def _function(path: Path) -> Callable[[Any], Any]:
+    """A graph's function from X float32 (n, f) to Y (n, k), on one thread as packages run it."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    session = onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
+    return lambda X: session.run(["Y"], {"X": X})[0]
+
+
 class Onward:
     """Prediction = what the package says, plus trees learned on the gradient that is left: log odds, or values.
 
@@ -30,11 +40,9 @@ class Onward:
         if task.problem not in PROBLEMS or task.outputs != 1 or task.monotone:
             raise Unavailable(f"trees go on from {', '.join(PROBLEMS)} of one target without monotone columns; got "
                               f"problem={task.problem!r}, fit anew.")
-        from rightfit.package.cores import onnx
-
         self.task, self.params, self.learn, self.package = task, params, learn, package
         self.encoder = Encoder.from_json((package / "encoder.json").read_text(encoding="utf-8"))
-        self.before = onnx.load(package / "model.onnx")
+        self.before = _function(package / "model.onnx")
         self.learned: dict[str, Any] = {}
         self.scale = 1.0
         self.core: Any = None
@@ -49,7 +57,8 @@ class Onward:
             left = y.astype(float) - so_far[:, 0]
             self.scale = float(np.std(left)) or 1.0
             y = left / self.scale
-        weight = None if data.weight is None else np.asarray(data.weight, float) / max(float(data.weight.mean()), 1e-300)
+        weight = None if data.weight is None else np.asarray(data.weight, float)
+        weight = None if weight is None else weight / max(float(weight.mean()), 1e-300)
         rows = Rows(X=matrix, y=y, classes=classes, weight=weight, seed=seed, deadline=deadline, start=start,
                     categorical=self.encoder.categorical)
         inner = inner_split(rows, data.groups, data.time) if self.params.get("early_stopping") else None
@@ -89,7 +98,7 @@ class Onward:
         from onnx import TensorProto, compose, helper, numpy_helper
 
         nodes, constants, domains = list[Any](), list[Any](), {"": OPSET}
-        for prefix, model in (("o", onnx.load(self.package / "model.onnx")), ("n", self.core.onnx())):
+        for prefix, model in (("o", onnx.load(str(self.package / "model.onnx"))), ("n", self.core.onnx())):
             model.ir_version = IR
             part = compose.add_prefix(model, prefix).graph
             for node in part.node:
