@@ -315,18 +315,6 @@ def _newest(key: tuple[str, str, str], last: dict[tuple[str, str, str], Row]) ->
     return [other for other, row in last.items() if same(row) == same(last[key])][-1] == key
 
 
-def coverage(rows: list[Row]) -> list[str]:
-    """The share of rows never seen that sets and intervals hold, over all parts of a problem."""
-    lines = []
-    for problem, level in sorted({(r["problem"], r["level"]) for r in rows}):
-        some = [r for r in rows if (r["problem"], r["level"]) == (problem, level)]
-        held = [float(r["coverage"]) for r in some]
-        lines.append([problem, level, str(len(some)), str(len({r["table"] for r in some})),
-                      f"{sum(held) / len(held):.3f}", f"{min(held):.3f}", f"{max(held):.3f}"])
-    return [*table(("problem", "asked for", "parts", "tables", "held on average", "least", "most"), lines),
-            *throughout(rows, ("versions",))]
-
-
 def replay(rows: list[Row]) -> list[str]:
     """Each selection rule: excess regret over full cross-validation with its upper 95 % bound, and its cost."""
     names = ("auc_points_excess", "auc_points_excess_high", "loss_percent_excess", "loss_percent_excess_high",
