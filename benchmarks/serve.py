@@ -14,6 +14,7 @@ benchmarks/results/serve.csv.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import math
 import os
@@ -209,8 +210,12 @@ def workers(pid: int) -> list[int]:
     """The processes that serve: children that are no resource tracker."""
     import psutil
 
-    return sorted(one.pid for one in psutil.Process(pid).children()
-                  if one.status() != psutil.STATUS_ZOMBIE and "resource_tracker" not in " ".join(one.cmdline()))
+    found = []
+    for one in psutil.Process(pid).children():
+        with contextlib.suppress(psutil.NoSuchProcess):  # gone between two looks
+            if one.status() != psutil.STATUS_ZOMBIE and "resource_tracker" not in " ".join(one.cmdline()):
+                found.append(one.pid)
+    return sorted(found)
 
 
 def drain(home: Path) -> Iterator[Row]:
