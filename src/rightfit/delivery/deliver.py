@@ -19,6 +19,7 @@ from rightfit.resources import afford, threads
 from rightfit.tuning.board import Board, Entry
 from rightfit.tuning.clock import Clock
 from rightfit.tuning.settle import settled
+from rightfit.tuning.state import ROW_S
 
 ATTEMPTS = 5  # packages refitted and proven before the answer is infeasible
 REFIT_SLACK = 1.6  # all rows against those of a fold, and packaging
@@ -92,7 +93,7 @@ def _try(bench: Bench, entries: Mapping[str, Entry], known: dict[str, Mapping[st
 
 def _gather(bench: Bench, known: dict[str, Mapping[str, float]], entries: Mapping[str, Entry]) -> list[Contender]:
     fit = max((bench.board.fit_s(e) for e in list(entries.values())[:3]), default=0.0)
-    prove.measure(bench.board, entries, bench.stage, bench.clock, REFIT_SLACK * fit + REFIT_S + TAIL_S, known)
+    prove.measure(bench.board, entries, bench.stage, bench.clock, REFIT_SLACK * fit + REFIT_S + _tail_s(bench), known)
     return prove.contenders(bench.board, entries, known, bench.baseline)
 
 
@@ -157,6 +158,11 @@ def ruled(board: Board, entry: Entry) -> Rule:
     return conformal.bounded(entry.rule, board.stage.data.y[entry.rows], entry.pred, board.task)
 
 
+def _tail_s(bench: Bench) -> float:
+    """Seconds for proving, estimating and explaining, after the last fit."""
+    return TAIL_S + ROW_S * len(bench.board.stage.data)
+
+
 def _least_s(bench: Bench, entry: Entry) -> float:
     """Seconds below which training on all rows is not begun.
 
@@ -173,7 +179,7 @@ def _least_s(bench: Bench, entry: Entry) -> float:
 def _refit(bench: Bench, entry: Entry, candidate: Candidate) -> tuple[Outcome | None, Path]:
     """Train on all rows in a process of its own; None when the time left does not allow it."""
     path = bench.stage / "models" / f"{entry.candidate.key}.all"
-    left = bench.clock.left(TAIL_S + bench.tested * entry.measured.get("latency_p50_ms", 0.0) / 1000)
+    left = bench.clock.left(_tail_s(bench) + bench.tested * entry.measured.get("latency_p50_ms", 0.0) / 1000)
     if left < _least_s(bench, entry):
         return None, path
     bench.watch("refitting", {"candidate": candidate})

@@ -16,6 +16,7 @@ SCREEN_SHARE = 0.4  # of the racing time, after which a first look must wait for
 SCREEN_LEAST = 4
 SCREEN = -1  # the "fold" on which nothing is trained
 RUNG_LEAST = 1000  # rows of a first look at least
+ROW_S = 3e-5  # a row, to estimate and to explain what is delivered
 LAST_S = 4.0  # to deliver with while there is no model but the baseline
 
 
@@ -101,7 +102,8 @@ class Race:
             return min(0.15 * self.clock.budget_s, LAST_S)
         entry = self.board.entry(self.leader) if self.leader else None
         refit = 1.5 * max(self.board.fit_s(entry), self._blend_s) if entry else 0.0
-        return min(0.4 * self.clock.budget_s, 6.0 + 0.03 * self.clock.budget_s + refit)
+        told = ROW_S * len(self.board.stage.data)
+        return min(0.4 * self.clock.budget_s, 6.0 + 0.03 * self.clock.budget_s + refit + told)
 
     @property
     def _blend_s(self) -> float:
