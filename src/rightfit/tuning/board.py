@@ -68,6 +68,7 @@ class Board:
     screened_out: set[str] = field(default_factory=set)
     ablations: set[str] = field(default_factory=set)
     _entries: dict[tuple[str, tuple[int, ...]], Entry] = field(default_factory=dict)
+    _quick: dict[tuple[str, tuple[Limit, ...]], float] = field(default_factory=dict)
     _samples: dict[int, Any] = field(default_factory=dict)
     _effects: tuple[int, dict[int, float]] = field(default_factory=lambda: (-1, {}))
 
@@ -124,9 +125,13 @@ class Board:
 
     def quick_utility(self, trial: Trial) -> float:
         """The metric of one trial of any fidelity, greater is better."""
-        blob = self.store.blob(trial.blob)
-        fitted, _ = crossfit(self.stage.data.y[blob["rows"]], blob["pred"], [len(blob["rows"])], self.metric, self.task)
-        return self._utility(blob["rows"], fitted, slice(None))
+        key = trial.blob, self.task.limits
+        if key not in self._quick:
+            blob = self.store.blob(trial.blob)
+            fitted, _ = crossfit(self.stage.data.y[blob["rows"]], blob["pred"], [len(blob["rows"])], self.metric,
+                                 self.task)
+            self._quick[key] = self._utility(blob["rows"], fitted, slice(None))
+        return self._quick[key]
 
     def rank(self, entry: Entry) -> float:
         """Utility, far less when a limit is broken: floors as measured, resources as hinted by a fold's package."""

@@ -42,6 +42,9 @@ def run(race: Race, pool: Any, workers: int) -> None:
     race.workers = workers
     while (left := race.clock.left(race.reserve)) > 0:
         while left > LEAST_S and len(race.running) < workers and (unit := next_unit(race)) is not None:
+            left = race.clock.left(race.reserve)  # finding the next takes seconds where rows are many
+            if left <= LEAST_S:
+                break
             told = {} if unit.screens else forecast.of(race, unit)
             reason = forecast.hopeless(race, unit, told, left)
             if reason:
