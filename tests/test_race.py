@@ -106,6 +106,10 @@ def test_no_fold_is_started_that_would_be_cut_short(tmp_path):
     key = best.candidate.key
     assert not racing.open(unit) and racing.leader != key and "another fold takes about" in racing.board.out[key]
     assert "再训练一折" in say(racing.board.out[key], "zh_CN")
+    aside = next(racing.board.candidates[k] for k in sorted(racing.board.ablations) if racing.board.has(k, 0))
+    before, later = racing.board.out[aside.key], max(racing.board.folds(aside.key)) + 1
+    race.shelve(racing, Unit(candidate=aside, fold=later), left=1.0)
+    assert racing.board.out[aside.key] == before and not racing.idle(Unit(candidate=aside, fold=later))
     store.close()
 
 

@@ -2,6 +2,7 @@
 
     python benchmarks/peers                                   what is missing of the whole, for days
     python benchmarks/peers --tables mpg,phoneme --ways rightfit,flaml --budgets 60 --splits 1
+    taskset -c 0 python benchmarks/peers --cores 1            on one core of several, as the results here were made
     python benchmarks/peers --most 5                          at most five minutes, then stop between two units
     python benchmarks/peers --summary                         only the statistics of what is there
 

@@ -28,7 +28,7 @@ def infer(frame: Any, need: Need) -> tuple[Schema, tuple[Finding, ...]]:
     Raises UnknownName, UsageError, and DataError for infinite values.
     """
     have = list(frame.columns)
-    roles = _roles(have, need)
+    roles = roles_of(have, need)
     by_column = _markers(have, need)
     columns: list[Column] = []
     findings: list[Finding] = []
@@ -86,7 +86,8 @@ def positions(have: list[str], wanted: Any, what: str = "target") -> tuple[str, 
     return tuple(dict.fromkeys(found))
 
 
-def _roles(have: list[str], need: Need) -> dict[str, str]:
+def roles_of(have: list[str], need: Need) -> dict[str, str]:
+    """The columns that are named for something else than a feature, with their part. Raises UnknownName."""
     roles = dict.fromkeys(positions(have, need.drop, "drop"), "dropped")
     positions(have, need.keep, "keep")
     unknown = [name for name in need.kinds if name not in have]

@@ -107,8 +107,12 @@ def crossed(parts: Sequence[Part], metric: Any, task: Task, most: int) -> list[A
     return found
 
 
-def thinned(part: Part, most: int) -> Part:
-    """At most so many rows of a part, always the same."""
+def thinned(parts: Sequence[Part]) -> list[Part]:
+    """At most ROWS rows of all parts together, always the same."""
+    return [_thin(part, max(ROWS // len(parts), 1)) for part in parts]
+
+
+def _thin(part: Part, most: int) -> Part:
     y, preds = part
     if len(y) <= most:
         return part
@@ -119,17 +123,25 @@ def thinned(part: Part, most: int) -> Part:
 def _enter(race: Race, family: Family, entries: list[Entry], size: int) -> None:
     """One blend: its weights on all folds make the candidate, its folds are scored by weights of the others."""
     board, started = race.board, time.monotonic()
-    blobs = {e.candidate.key: {f: board.store.blob(board.trials[e.candidate.key, f, 1.0].blob) for f in e.folds}
-             for e in entries}
+    blobs = blobs_of(board, entries)
     parts = parts_of(board, entries, blobs)
-    few = [thinned(part, max(ROWS // len(parts), 1)) for part in parts]
-    metric = metric_of(board)
-    weights = selected(few, metric, board.task, size) if parts else np.zeros(len(entries))
+    weights = weighed(board, entries, parts, size)
     candidate, chosen = composed(family, entries, weights)
     if candidate is None or candidate.key in board.candidates:
         return
     inner, folds = [entries[at] for at in chosen], entries[0].folds
-    _file(race, candidate, inner, weights[chosen], _scored(board, folds, parts, few, metric, size), blobs, started)
+    _file(race, candidate, inner, weights[chosen], _scored(board, folds, parts, size), blobs, started)
+
+
+def blobs_of(board: Board, entries: Sequence[Entry]) -> dict[str, dict[int, Any]]:
+    """{candidate: {fold: what it left there}}."""
+    return {e.candidate.key: {f: board.store.blob(board.trials[e.candidate.key, f, 1.0].blob) for f in e.folds}
+            for e in entries}
+
+
+def weighed(board: Board, entries: Sequence[Entry], parts: list[Part], most: int) -> Any:
+    """The weights (entries,) of the best blend of at most so many; none where the parts do not agree."""
+    return selected(thinned(parts), metric_of(board), board.task, most) if parts else np.zeros(len(entries))
 
 
 def metric_of(board: Board) -> Any:
@@ -161,10 +173,10 @@ def composed(family: Family, entries: Sequence[Entry], weights: Any) -> tuple[Ca
         [float(weights[at]) for at in chosen])), chosen
 
 
-def _scored(board: Board, folds: Sequence[int], parts: list[Part], few: list[Part], metric: Any,
-            size: int) -> dict[int, Any]:
+def _scored(board: Board, folds: Sequence[int], parts: list[Part], size: int) -> dict[int, Any]:
     """{fold: blended prediction}, repeats apart: the same rows are left out once in each."""
     found: dict[int, Any] = {}
+    few, metric = thinned(parts), metric_of(board)
     for repeat in sorted({fold // board.per_repeat for fold in folds}):
         places = [at for at, fold in enumerate(folds) if fold // board.per_repeat == repeat]
         if len(places) == 1:

@@ -82,7 +82,7 @@ def shelve(race: Race, unit: Unit, left: float) -> None:
     own = race.board.entry(key)
     aside = {key, race.board.baseline, *race.board.out}
     rest = [entry for other, entry in race.board.entries().items() if other not in aside]
-    if own is not None and rest and difference(own, rest[0])[1] <= SURE:
+    if key not in race.board.out and own is not None and rest and difference(own, rest[0])[1] <= SURE:
         race.board.out[key] = (f"not followed further: another fold takes about {race.board.fit_s(own):.3g} s, and "
                                f"{left:.3g} s were left")
         crown(race)
@@ -252,7 +252,6 @@ def _partner(race: Race, waiting: list[Entry], repeat: Iterable[int], share: flo
     if not any(f.compose is not None for f in race.short.families.values()):
         return None
     families = {e.candidate.family for e in waiting}
-    busy = {running.key for running in race.running.values()}
     found = 0
     for key, entry in board.entries().items():
         family = entry.candidate.family
@@ -266,7 +265,7 @@ def _partner(race: Race, waiting: list[Entry], repeat: Iterable[int], share: flo
             continue
         found += 1
         for unit in due:
-            if unit.key not in busy:
+            if race.idle(unit):
                 return unit
     return None
 
@@ -297,10 +296,9 @@ def _beside(race: Race, candidate: Candidate, folds: Iterable[int]) -> Unit | No
         board.out.setdefault(candidate.key, "only measured beside the leader")
         board.store.set_meta("ablations", sorted(board.ablations))
     board.candidates.setdefault(candidate.key, candidate)
-    busy = {running.key for running in race.running.values()}
     for fold in list(folds)[:BESIDE_FOLDS]:
         unit = Unit(candidate=candidate, fold=fold)
-        if unit.key not in busy and not board.has(*unit.key) and candidate.key not in board.failed:
+        if race.idle(unit) and candidate.key not in board.failed:
             return unit
     return None
 

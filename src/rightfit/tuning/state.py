@@ -113,11 +113,15 @@ class Race:
         fits = [entry.measured.get("fit_s", 0.0) for entry in self.board.entries().values()]
         return max(sum(fits[:3]) / self.workers, max(fits[:3], default=0.0))
 
-    def open(self, unit: Unit) -> bool:
-        """Whether a unit of work is neither done nor running, and its candidate still in the race."""
+    def idle(self, unit: Unit) -> bool:
+        """Whether a unit of work is neither done nor running, and would not be cut short."""
         busy = {running.key for running in self.running.values()}
-        return (unit.key not in busy and not self.board.has(*unit.key) and unit.candidate.key not in self.board.out
+        return (unit.key not in busy and not self.board.has(*unit.key)
                 and not (unit.fold > 0 and unit.candidate.key in self.cut))
+
+    def open(self, unit: Unit) -> bool:
+        """Whether a unit of work is idle, and its candidate still in the race."""
+        return self.idle(unit) and unit.candidate.key not in self.board.out
 
     def enter(self, candidate: Candidate) -> None:
         """A candidate joins the race."""

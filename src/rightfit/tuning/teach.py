@@ -38,9 +38,12 @@ def student(race: Race) -> Unit | None:
 
 
 def _pupil(race: Race, lesson: Treatment) -> Candidate | None:
-    board, best = race.board, leader_of(race.board)
+    board = race.board
     mixed = [f for f in race.short.families.values() if f.compose is not None]
-    if best is None or not mixed or not board.task.limits or board.task.problem not in mixed[0].problems:
+    if not board.task.limits or not mixed or board.task.problem not in mixed[0].problems:
+        return None
+    best = leader_of(board)
+    if best is None:
         return None
     family = race.short.families[best.candidate.family]
     entries = blend.members_of(board, {f.name for f in mixed})
@@ -63,13 +66,7 @@ def _pupil(race: Race, lesson: Treatment) -> Candidate | None:
 
 def _teacher(board: Board, family: Family, entries: Sequence[Entry]) -> tuple[Candidate | None, list[Entry]]:
     """The blend of these entries that scores best on the left-out rows, and its members."""
-    blobs = {e.candidate.key: {f: board.store.blob(board.trials[e.candidate.key, f, 1.0].blob) for f in e.folds}
-             for e in entries}
-    parts = blend.parts_of(board, entries, blobs)
-    if not parts:
-        return None, []
-    few = [blend.thinned(part, max(blend.ROWS // len(parts), 1)) for part in parts]
-    weights = blend.selected(few, blend.metric_of(board), board.task, MEMBERS)
+    weights = blend.weighed(board, entries, blend.parts_of(board, entries, blend.blobs_of(board, entries)), MEMBERS)
     found, places = blend.composed(family, entries, weights)
     return found, [entries[at] for at in places]
 

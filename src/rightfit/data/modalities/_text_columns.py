@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from rightfit.data.schema import infer, positions
+from rightfit.data.schema import infer, positions, roles_of
 from rightfit.errors import DataError, RightfitError
 from rightfit.records import Finding, Need, Schema
 
@@ -54,14 +54,6 @@ def _varied(values: Any) -> bool:
     return bool(text and len(known) and known.nunique() > max(5, 0.1 * len(known)))
 
 
-def features(frame: Any, need: Need) -> list[Any]:
-    """The columns without a part of their own: neither target nor named in another way."""
-    aside = {*need.drop, *need.kinds, *(n for n in (need.group, need.time, need.row_weight) if n)}
-    targets = positions(list(frame.columns), need.target)
-    return [name for name in frame.columns if name not in targets and name not in aside] if frame.columns.is_unique \
-        else []
-
-
 def _fractions(values: Any) -> bool:
     """Whether all of some values are numbers and one is no whole number: neither words nor an id."""
     import pandas as pd
@@ -75,9 +67,10 @@ def _fractions(values: Any) -> bool:
 
 def only_texts(frame: Any, need: Need) -> bool:
     """Whether every column that could be learned from is a text."""
-    if any(_fractions(frame[name].iloc[:GLANCE]) for name in features(frame, need)):
-        return False
     try:
+        aside = {*roles_of(list(frame.columns), need), *need.kinds}
+        if any(_fractions(frame.iloc[:GLANCE, at]) for at, name in enumerate(frame.columns) if name not in aside):
+            return False
         found = {kind for kind in kinds(frame, need).values() if kind != "id"}
     except RightfitError:
         return False  # the general reader says what is wrong
