@@ -160,35 +160,38 @@ def imbalance(family: str, given: argparse.Namespace) -> list[dict[str, Any]]:
     return found
 
 
+HEADS: dict[str, dict[str, Any]] = {"frozen alone": {}, "frozen alone, hidden layer": {"head": "mlp"}}
 ALONE = {f"{name} frozen": name for name, case in CASES.items() if case.goal}
 
 
 def alone(name: str, given: argparse.Namespace) -> list[dict[str, Any]]:
-    """The family of fixed features with its defaults, fitted without a deadline: on the test part, else by 5 folds."""
+    """The family of fixed features under two heads, fitted without a deadline: on the test part, else by 5 folds."""
     from rightfit import cache, registry
     from rightfit.choose import ask
     from rightfit.metrics import interval
     from rightfit.records import Candidate, Need
     from rightfit.tuning import trial
 
-    case, need = CASES[name], Need(metric="accuracy", weights=tuple(given.weights))
+    case, need, found = CASES[name], Need(metric="accuracy", weights=tuple(given.weights)), []
     with tempfile.TemporaryDirectory(prefix="rightfit-images-") as scratch, cache.at(scratch):
-        begun, used = time.monotonic(), time.process_time()
         asked = ask(str(common.data_folder() / "images" / f"{case.data}.zip"), need)
         spec = registry.plugin("rightfit.models", "frozen", "family")
-        params = dict(spec.prepare(dict(spec.defaults), asked.task, need))
-        candidate = Candidate(family="frozen", params=params)
-        if asked.test is None:
-            y, pred = asked.data.y, _out_of_fold(candidate, asked, 3600)
-        else:
-            model = trial.fit(candidate, asked.data, asked.task, seed=0, deadline=time.monotonic() + 3600)
-            y, pred = asked.test.y, model.predict(asked.test.X)
-        value, low, high = interval.bootstrap(y, pred, pred.argmax(axis=1), "accuracy", asked.task, seed=0)
-        on = f"test, {len(y)} rows" if asked.test is not None else f"left-out rows, {len(y)}, 5 folds"
-        return [{"case": name, "what": "frozen alone", "budget_s": 0, "wall_s": time.monotonic() - begun,
-                 "cpu_s": time.process_time() - used, "family": "frozen", "network": params["network"],
-                 "metric": "accuracy", "on": on, "value": value, "low": low, "high": high,
-                 "goal": case.frozen or case.goal, "peers": case.peers}]
+        for what, chosen in HEADS.items():
+            begun, used = time.monotonic(), time.process_time()
+            params = dict(spec.prepare({**spec.defaults, **chosen}, asked.task, need))
+            candidate = Candidate(family="frozen", params=params)
+            if asked.test is None:
+                y, pred = asked.data.y, _out_of_fold(candidate, asked, 3600)
+            else:
+                model = trial.fit(candidate, asked.data, asked.task, seed=0, deadline=time.monotonic() + 3600)
+                y, pred = asked.test.y, model.predict(asked.test.X)
+            value, low, high = interval.bootstrap(y, pred, pred.argmax(axis=1), "accuracy", asked.task, seed=0)
+            on = f"test, {len(y)} rows" if asked.test is not None else f"left-out rows, {len(y)}, 5 folds"
+            found.append({"case": name, "what": what, "budget_s": 0, "wall_s": time.monotonic() - begun,
+                          "cpu_s": time.process_time() - used, "family": "frozen", "network": params["network"],
+                          "metric": "accuracy", "on": on, "value": value, "low": low, "high": high,
+                          "goal": case.frozen or case.goal, "peers": case.peers})
+    return found
 
 
 def _out_of_fold(candidate: Any, asked: Any, budget: float) -> Any:

@@ -96,11 +96,33 @@ def test_a_plan_that_can_be_cut_is_refitted_in_less_time(raced, monkeypatch, fam
     bench.pool = SimpleNamespace(workers=2, submit=jobs.append,
                                  wait=lambda timeout: [Outcome(key=jobs[-1].key, state="ok", result={})])
     monkeypatch.setattr(type(racing.board), "fit_s", lambda board, entry: 10.0)
-    monkeypatch.setattr(deliver.threads, "worth", lambda most: most)
+    monkeypatch.setattr(deliver.threads, "gain", lambda count: 1.3)
     bench.tested, bench.clock = tested, Clock(budget_s=left + deliver.TAIL_S, started=time.monotonic())
     outcome, _ = deliver._refit(bench, entry, entry.candidate)
     assert (outcome is not None) == begun == bool(jobs)
     assert not jobs or jobs[0].soft_s < jobs[0].hard_s <= left
+
+
+def test_packages_are_measured_as_long_as_their_kind_fits_into_the_time(raced, monkeypatch):
+    _, racing, bench = raced
+    entries, asked = prove.finalists(racing.board, bench.baseline), []
+    assert len(entries) >= 3
+    now = SimpleNamespace(left=lambda reserve=0.0: 30.0 - 12.0 * len(asked) - reserve)
+    monkeypatch.setattr(prove, "probe", lambda path, **more: asked.append(more) or {"latency_p50_ms": 1.0})
+    known = {}
+    prove.measure(racing.board, entries, racing.folder, now, 2.0, known)
+    assert len(asked) == len(known) == 2, "a third would take 12 s as well, and 6 are left"
+    assert asked[0] == {"attempts": 3, "limit_s": 3.0} and asked[1]["limit_s"] == pytest.approx(1.8)
+
+
+def test_what_a_limit_hangs_on_is_measured_with_care(raced):
+    question, racing, bench = raced
+    slow, late = {"latency_p50_ms": 50.0}, SimpleNamespace(left=lambda reserve=0.0: 2.0)
+    assert prove.care(racing.board, late) == {"attempts": 1, "limit_s": 1.0}
+    assert prove.probe_s(racing.board, slow) == 2 * 20 * 0.05 and prove.probe_s(racing.board, {}) == 0.2
+    limited(question, racing, Limit(name="latency_p95_ms", limit=5.0, sense="at_most"))
+    assert prove.care(racing.board, late) == {"attempts": 3, "limit_s": 60.0}
+    assert prove.probe_s(racing.board, slow) == 10 * 20 * 0.05
 
 
 def test_a_package_that_breaks_a_limit_when_proven_gives_way_to_the_next(raced, monkeypatch):

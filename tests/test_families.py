@@ -12,7 +12,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rightfit.errors import UsageError
-from rightfit.models.tabular import _graph, baseline, catboost, knn, lightgbm, linear, random_forest, xgboost
+from rightfit.models.tabular import (
+    _graph,
+    _net,
+    baseline,
+    catboost,
+    knn,
+    lightgbm,
+    linear,
+    mlp,
+    random_forest,
+    xgboost,
+)
 from rightfit.models.tabular._parts import Rows, affordable, inner_split, subsample
 from rightfit.records import Task
 from rightfit.testing import table
@@ -53,6 +64,28 @@ def test_a_deadline_leaves_the_best_so_far(family):
     model = in_time(lambda: family.build(params, task).fit(data, seed=0, deadline=time.monotonic() + 0.5), 2.0)
     assert 1 <= model.learned["n_estimators"] < 100_000
     assert np.mean(model.predict(data.X).argmax(axis=1) == data.y) > 0.8
+
+
+@pytest.mark.parametrize("problem", ["binary", "regression"])
+def test_copies_of_a_network_are_averaged_in_one_graph(problem, tmp_path):
+    pytest.importorskip("torch")
+    data, task = table(problem)
+    few = {**mlp.SPEC.defaults, **mlp.SPEC.smoke, "epochs": 5}
+    fitted = [mlp.SPEC.build({**few, "copies": n}, task).fit(data, seed=0, deadline=LATER) for n in (1, 3)]
+    one, three = (model.predict(data.X) for model in fitted)
+    assert not np.allclose(one, three) and 1 <= fitted[1].learned["epochs"] <= 5
+    np.testing.assert_allclose(run(tmp_path, fitted[1], data.X).reshape(three.shape), three, atol=2e-5)
+
+
+def test_copies_share_the_time_that_is_left(monkeypatch):
+    pytest.importorskip("torch")
+    shares, train = [], _net._train
+    monkeypatch.setattr(_net, "_train", lambda net, rows, *rest: shares.append(
+        rows.deadline - time.monotonic()) or train(net, rows, *rest))
+    data, task = table("binary")
+    params = {**mlp.SPEC.defaults, **mlp.SPEC.smoke, "epochs": 1, "copies": 4}
+    mlp.SPEC.build(params, task).fit(data, seed=0, deadline=time.monotonic() + 400)
+    assert len(shares) == 4 and 90 < shares[0] <= 100 and 300 < shares[3] <= 400
 
 
 def test_several_outputs_are_several_cores(tmp_path):

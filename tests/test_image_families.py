@@ -232,7 +232,7 @@ def test_features_are_computed_once_and_shared_by_heads(tmp_path: Path, monkeypa
     real = FeatureModel._features
     monkeypatch.setattr(FeatureModel, "_features", lambda self, X: seen.append(len(X)) or real(self, X))
     data, task = example("multiclass", n=60, seed=7)
-    for head in ("linear", "svm", "knn"):
+    for head in ("linear", "svm", "mlp", "knn"):
         model = built("frozen", task, weights=str(path), head=head).fit(data, seed=0, deadline=late())
         assert (model.predict(data.X).argmax(axis=1) == data.y).mean() > 0.7
     assert sum(seen) == 60
@@ -268,7 +268,7 @@ def test_the_linear_head_is_logistic_regression() -> None:
     assert learned == {"l2": 0.01}
 
 
-@pytest.mark.parametrize("kind", ["linear", "svm", "knn"])
+@pytest.mark.parametrize("kind", ["linear", "svm", "mlp", "knn"])
 def test_heads_give_sound_probabilities(kind: str) -> None:
     module, _ = heads.fit(kind, problem(d=6), {}, THREE, seed=0, deadline=late())
     fresh = problem(d=6, seed=1)
@@ -276,6 +276,28 @@ def test_heads_give_sound_probabilities(kind: str) -> None:
         p = loop.finish(module(torch.from_numpy(fresh.X)).numpy(), THREE)
     assert (p.argmax(axis=1) == fresh.y).mean() > (0.65 if kind == "knn" else 0.75)
     assert -np.log(p[np.arange(300), fresh.y]).mean() < 0.95
+
+
+def test_a_hidden_layer_tells_apart_what_no_line_does() -> None:
+    random = np.random.default_rng(0)
+    X = random.normal(size=(1200, 6)).astype(np.float32)
+    y = (X[:, 0] * X[:, 1] > 0).astype(np.int64)
+    two = replace(THREE, problem="binary", classes=("a", "b"))
+    rows, rest = heads.Problem(X=X[:800], y=y[:800]), torch.from_numpy(X[800:])
+    right = {}
+    for kind in ("linear", "mlp"):
+        module, learned = heads.fit(kind, rows, {}, two, seed=0, deadline=late())
+        with torch.inference_mode():
+            right[kind] = (module(rest).numpy().argmax(axis=1) == y[800:]).mean()
+    assert right["linear"] < 0.6 < 0.85 < right["mlp"] and learned["epochs"] >= 1
+
+
+@pytest.mark.parametrize("kind", ["linear", "mlp"])
+def test_a_class_without_rows_stays_improbable(kind: str) -> None:
+    rows = problem()
+    module, _ = heads.fit(kind, replace(rows, y=np.where(rows.y == 2, 0, rows.y)), {}, THREE, seed=0, deadline=late())
+    with torch.inference_mode():
+        assert loop.finish(module(torch.from_numpy(rows.X)).numpy(), THREE)[:, 2].max() < 1e-6
 
 
 def test_the_strength_suits_the_data() -> None:
@@ -347,3 +369,45 @@ def test_many_rows_are_asked_in_part_and_all_are_learned_from(monkeypatch: pytes
     assert {classes for _, classes in asked} == {3}
     with torch.no_grad():
         assert (head(torch.from_numpy(X)).numpy().argmax(axis=1) == y).mean() > 0.85
+
+
+# --- blends -----------------------------------------------------------------------------------------------------------
+
+def test_pictures_are_blended_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import importlib
+
+    from rightfit.engines.inline import Inline
+    from rightfit.package import load
+
+    choosing = importlib.import_module("rightfit.choose")
+    data, task = example("multiclass", n=200, seed=5)
+    flip = np.random.default_rng(0).random(len(data)) < 0.15
+    frame = data.X.assign(label=[task.classes[(int(y) + int(f)) % 3] for y, f in zip(data.y, flip, strict=True)])
+    monkeypatch.setattr(choosing, "_pool", lambda source, need: Inline())
+    for source in ("_ablate", "_curve", "_propose"):
+        monkeypatch.setattr(f"rightfit.tuning.race.{source}", lambda race: None)
+    need = Need(target="label", metric="log_loss", budget="10m", workers=1, folds=2, proposals=0, modality="image",
+                families=("hog", "image_blend"))
+    choice = choosing.choose(frame, need, out=tmp_path / "run")
+    blends = [t for t in choice.decision.trials if t["family"] == "image_blend"]
+    assert blends and all(t["state"] == "ok" and t["folds_done"] == 2 for t in blends)
+    model = load(tmp_path / "run" / "stage" / "models" / blends[0]["name"])
+    row = {"image": data.X["image"].iloc[0]}
+    assert model.predict_one(row)["prediction"] == model.predict(frame.head(1))[0]
+
+
+def test_what_is_trained_as_long_as_there_is_time_is_fitted_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    from rightfit.models._blend import Blend
+    from rightfit.models.image._features import FeatureModel
+    from rightfit.models.image._net import NetworkModel
+
+    monkeypatch.setenv("RIGHTFIT_THREADS", "2")
+    seen: list[tuple[str, float]] = []
+    for kind, name in ((NetworkModel, "cnn"), (FeatureModel, "hog")):
+        monkeypatch.setattr(kind, "fit", lambda self, data, seed, deadline, name=name: seen.append(
+            (name, deadline - time.monotonic())) or self)
+    data, task = example("multiclass", n=60, seed=7)
+    members = [{"family": "cnn", "params": {}}, {"family": "hog", "params": {}}]
+    blend = Blend({"weights": [0.5, 0.5], "members": members}, task).fit(data, seed=0, deadline=late(100.0))
+    assert [name for name, _ in seen] == ["hog", "cnn"] and seen[0][1] < 51 < 90 < seen[1][1]
+    assert [type(model).__name__ for model in blend.models] == ["NetworkModel", "HogModel"]

@@ -150,7 +150,8 @@ def test_throughput_by_batch_size() -> None:
 
     found = measure.throughput(call, [1, 2], sizes=(1, 10), clock=clock)
     assert found[1] == pytest.approx(1000 / 11) and found[10] == pytest.approx(500)
-
+    assert found.keys() == measure.throughput(call, [1], sizes=(1, 10, 1001), clock=clock).keys()
+    assert 900 in measure.throughput(call, [1], sizes=(10, 900), clock=clock)
 
 
 def test_memory_is_that_of_a_fresh_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -42,6 +42,12 @@ def test_a_fresh_process_measures_everything(package: Path) -> None:
     assert found["throughput_per_s"] > 1000 and 0 < found["load_s"] < 20 and found["noisy"] in (0.0, 1.0)
 
 
+def test_blocks_end_with_the_time_for_them() -> None:
+    calls: list[int] = []
+    slow = probing.latency(lambda row: calls.append(1) or time.sleep(0.01), [{}], limit_s=0.5)  # type: ignore[func-returns-value]
+    assert 40 <= len(calls) <= 220 and slow["latency_p50_ms"] >= 10
+
+
 def test_given_records_are_what_is_measured(package: Path, tmp_path: Path) -> None:
     assert probing.probe(package, repeats=2, records=toy.records(3)).keys() == NAMES
     with pytest.raises(PackageError, match="0 rows"):

@@ -25,6 +25,7 @@ ATTEMPTS = 5  # packages refitted and proven before the answer is infeasible
 REFIT_SLACK = 1.6  # all rows against those of a fold, and packaging
 REFIT_S = 1.0  # a process, its package
 FIT_SHARE = 0.9  # of the time for a refit, after which it stops with what it has, so that it can still be packaged
+PROBES = 3  # of what further threads do
 TAIL_S = 3.0  # proving and reporting after a refit
 
 
@@ -93,7 +94,8 @@ def _try(bench: Bench, entries: Mapping[str, Entry], known: dict[str, Mapping[st
 
 def _gather(bench: Bench, known: dict[str, Mapping[str, float]], entries: Mapping[str, Entry]) -> list[Contender]:
     fit = max((bench.board.fit_s(e) for e in list(entries.values())[:3]), default=0.0)
-    prove.measure(bench.board, entries, bench.stage, bench.clock, REFIT_SLACK * fit + REFIT_S + _tail_s(bench), known)
+    tail = max((_tail_s(bench, e) for e in list(entries.values())[:3]), default=TAIL_S)
+    prove.measure(bench.board, entries, bench.stage, bench.clock, REFIT_SLACK * fit + REFIT_S + tail, known)
     return prove.contenders(bench.board, entries, known, bench.baseline)
 
 
@@ -134,7 +136,7 @@ def _accept(bench: Bench, found: Delivery, contender: Contender, path: Path,
     bench.watch("proving", {"candidate": contender.key})
     task = bench.board.task
     measured = dict(known) if known and "latency_p95_ms" in known else prove.figures(
-        probe(path, attempts=prove.sittings(bench.board, bench.clock)))
+        probe(path, **prove.care(bench.board, bench.clock)))
     entry = found.entries[contender.key]
     measured = afford.priced(task.serving, task.limits,
                              {**contender.measured, **measured, **(known or {}), **entry.floors})
@@ -158,28 +160,29 @@ def ruled(board: Board, entry: Entry) -> Rule:
     return conformal.bounded(entry.rule, board.stage.data.y[entry.rows], entry.pred, board.task)
 
 
-def _tail_s(bench: Bench) -> float:
-    """Seconds for proving, estimating and explaining, after the last fit."""
-    return TAIL_S + ROW_S * len(bench.board.stage.data)
+def _tail_s(bench: Bench, entry: Entry) -> float:
+    """Seconds for proving, estimating and explaining, after the last fit, where this one is delivered."""
+    return TAIL_S + ROW_S * len(bench.board.stage.data) + prove.probe_s(bench.board, entry.measured)
 
 
 def _least_s(bench: Bench, entry: Entry) -> float:
     """Seconds below which training on all rows is not begun.
 
     A plan that can be cut needs no more steps than a fold's had, which are of more rows then; and alone it has the
-    cores that trials shared.
+    cores that trials shared, for as much as further threads do: the most of a few probes, since chance only slows.
     """
     fit = bench.board.fit_s(entry)
     if not registry.plugin("rightfit.models", entry.candidate.family, "family").paced:
         return REFIT_SLACK * fit + REFIT_S
-    alone = threads.WORTH if threads.worth(bench.pool.workers) > 1 else 1.0
+    workers = bench.pool.workers
+    alone = max([1.0, *(min(threads.gain(workers), workers) for _ in range(PROBES))]) if workers > 1 else 1.0
     return fit / alone / FIT_SHARE + REFIT_S
 
 
 def _refit(bench: Bench, entry: Entry, candidate: Candidate) -> tuple[Outcome | None, Path]:
     """Train on all rows in a process of its own; None when the time left does not allow it."""
     path = bench.stage / "models" / f"{entry.candidate.key}.all"
-    left = bench.clock.left(_tail_s(bench) + bench.tested * entry.measured.get("latency_p50_ms", 0.0) / 1000)
+    left = bench.clock.left(_tail_s(bench, entry) + bench.tested * entry.measured.get("latency_p50_ms", 0.0) / 1000)
     if left < _least_s(bench, entry):
         return None, path
     bench.watch("refitting", {"candidate": candidate})

@@ -9,15 +9,17 @@ from typing import Any
 import numpy as np
 
 from rightfit.decide import Contender
-from rightfit.package.probe import ATTEMPTS, probe
+from rightfit.package.probe import ATTEMPTS, BLOCK_SECONDS, BLOCKS, LIMIT_S, probe
 from rightfit.resources import afford
+from rightfit.resources.measure import BLOCK_CALLS, FEWEST_CALLS, LONGEST_BLOCK
 from rightfit.tuning.board import Board, Entry, difference, spread_of
 from rightfit.tuning.board import finalists as common
 from rightfit.tuning.clock import Clock
 
 PROBES = 6
 UNHURRIED_S = 15.0
-PROBE_S = 3.0  # what a probe costs, for deciding how many fit into the time left
+HASTE, HASTE_S, HASTE_BLOCKS = 0.1, 1.0, 2  # of the time left, seconds at least, and blocks, for what no limit hangs on
+PROBE_S = 3.0  # what a probe costs at least, for deciding how many fit into the time left
 
 
 def finalists(board: Board, baseline: str) -> dict[str, Entry]:
@@ -38,20 +40,31 @@ def reserves(board: Board) -> dict[str, Entry]:
 def measure(board: Board, entries: Mapping[str, Entry], folder: Path, clock: Clock, keep_s: float,
             known: dict[str, Mapping[str, float]]) -> None:
     """Probe the packages of the best entries until `keep_s` seconds are left; results go to `known` {key: figures}."""
-    probed = 0
+    probed, longest = 0, PROBE_S
     for key in entries:
         path = folder / "models" / key
         if key in known or not (path / "manifest.json").exists():
             continue
-        if probed >= PROBES or clock.left(keep_s) < PROBE_S:
+        if probed >= PROBES or clock.left(keep_s) < longest:
             return
-        known[key] = figures(probe(path, attempts=sittings(board, clock)))
-        probed += 1
+        before = clock.left()
+        known[key] = figures(probe(path, **care(board, clock)))
+        probed, longest = probed + 1, max(longest, before - clock.left())
 
 
-def sittings(board: Board, clock: Clock) -> int:
-    """How often a probe may sit down anew on a noisy machine: once where no limit hangs on it and time is short."""
-    return ATTEMPTS if board.task.limits or clock.left() > UNHURRIED_S else 1
+def care(board: Board, clock: Clock) -> dict[str, Any]:
+    """How often a probe may sit down anew on a noisy machine, and for how long: less where no limit hangs on it."""
+    if board.task.limits:
+        return {"attempts": ATTEMPTS, "limit_s": LIMIT_S}
+    left = clock.left()
+    return {"attempts": ATTEMPTS if left > UNHURRIED_S else 1, "limit_s": min(LIMIT_S, max(HASTE_S, HASTE * left))}
+
+
+def probe_s(board: Board, measured: Mapping[str, float]) -> float:
+    """Seconds that it takes to measure a package with such a latency, at least."""
+    block = BLOCK_CALLS * measured.get("latency_p50_ms", 0.0) / 1000
+    block = max(BLOCK_SECONDS, min(block, LONGEST_BLOCK), block * FEWEST_CALLS / BLOCK_CALLS)
+    return (BLOCKS if board.task.limits else HASTE_BLOCKS) * block
 
 
 def figures(result: Mapping[str, Any]) -> dict[str, float]:

@@ -34,21 +34,29 @@ class Blend:
         self.learned: dict[str, Any] = {}
 
     def fit(self, data: Dataset, *, seed: int, deadline: float) -> Blend:
-        """Fit every member on the same rows, as many at a time as there are threads; stops by `deadline`."""
-        threads = int(os.environ.get("RIGHTFIT_THREADS") or 1)
+        """Fit every member on the same rows; stops by `deadline`.
 
-        def one(at: int) -> Model:
-            left = max(deadline - time.monotonic(), 0.0)
-            until = deadline if threads > 1 else time.monotonic() + left / (len(self.members) - at)
-            family = registry.plugin("rightfit.models", str(self.members[at]["family"]), "family")
-            model: Model = family.build(dict(self.members[at].get("params") or {}), self.task)
+        As many at a time as there are threads; but one after another, each with all threads, where a member is trained
+        for as long as there is time: those come last, and have what is left.
+        """
+        threads = int(os.environ.get("RIGHTFIT_THREADS") or 1)
+        families = [registry.plugin("rightfit.models", str(member["family"]), "family") for member in self.members]
+        order = sorted(range(len(families)), key=lambda at: (families[at].paced, at))
+
+        def one(place: int, until: float) -> Model:
+            at = order[place]
+            model: Model = families[at].build(dict(self.members[at].get("params") or {}), self.task)
             return model.fit(data, seed=seed + at, deadline=until)
 
-        if threads > 1:
+        if threads > 1 and not any(family.paced for family in families):
             with ThreadPoolExecutor(threads) as several:
-                self.models = list(several.map(one, range(len(self.members))))
+                fitted = list(several.map(lambda place: one(place, deadline), range(len(order))))
         else:
-            self.models = [one(at) for at in range(len(self.members))]
+            fitted = []
+            for place in range(len(order)):
+                left = max(deadline - time.monotonic(), 0.0)
+                fitted.append(one(place, time.monotonic() + left / (len(order) - place)))
+        self.models = [fitted[order.index(at)] for at in range(len(order))]
         return self
 
     def predict(self, X: Any) -> Any:

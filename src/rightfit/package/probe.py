@@ -32,14 +32,15 @@ if TYPE_CHECKING:
 BLOCKS = 10
 BLOCK_SECONDS = 0.1
 ATTEMPTS = 3
+LIMIT_S, HINT_S = 60.0, 0.5
 
 Record = Mapping[str, Any]
 
 
 def latency(call: Callable[[Record], Any], records: Sequence[Record], *, blocks: int = BLOCKS,
-            seconds: float = BLOCK_SECONDS, attempts: int = ATTEMPTS) -> dict[str, float]:
+            seconds: float = BLOCK_SECONDS, attempts: int = ATTEMPTS, limit_s: float = LIMIT_S) -> dict[str, float]:
     """Single-row latency of `call` under the names of the contract, as `rightfit.resources.measure` takes it."""
-    plan = measuring.Plan(blocks=blocks, seconds=seconds, attempts=attempts)
+    plan = measuring.Plan(blocks=blocks, seconds=seconds, attempts=attempts, limit_s=limit_s)
     found = measuring.latency(call, records, plan=plan)
     return {"latency_p50_ms": found.p50_ms, "latency_p95_ms": found.p95_ms, "latency_p95_high_ms": found.bound_ms,
             "latency_p99_ms": found.p99_ms, "noisy": float(found.noisy)}
@@ -76,31 +77,34 @@ def warmed(path: str | Path, records: Sequence[Record] | None) -> tuple[LoadedMo
 
 
 def measure(path: str | Path, *, records: Sequence[Record] | None = None, blocks: int = BLOCKS,
-            attempts: int = ATTEMPTS) -> dict[str, float]:
+            attempts: int = ATTEMPTS, limit_s: float = LIMIT_S) -> dict[str, float]:
     """All figures of this process, which must have done nothing else before: its age and memory are in them."""
     model, rows, load_s = warmed(path, records)
-    found = latency(model.predict_one, rows, blocks=blocks, attempts=attempts)
+    found = latency(model.predict_one, rows, blocks=blocks, attempts=attempts, limit_s=limit_s)
     found["throughput_per_s"] = throughput(model, rows)
     return {**found, "load_s": load_s, "memory_mib": peak_memory_mib(), "size_mib": size_mib(path)}
 
 
 def quick(path: str | Path, *, records: Sequence[Record] | None = None, seconds: float = 0.02) -> dict[str, float]:
-    """Early hints inside a trial: the same latency path in this process, about 0.2 s; no memory, no throughput."""
+    """Early hints inside a trial, in this process: 0.2 s, of slow models 2 s; no memory, no throughput."""
     model, rows, load_s = _warm(path, records, time.perf_counter())
-    found = latency(model.predict_one, rows, seconds=seconds, attempts=1, blocks=4)
+    found = latency(model.predict_one, rows, seconds=seconds, attempts=1, blocks=4, limit_s=HINT_S)
     return {**found, "load_s": load_s, "size_mib": size_mib(path)}
 
 
 def probe(path: str | Path, *, repeats: int = BLOCKS, attempts: int = ATTEMPTS,
-          records: Sequence[Record] | None = None, timeout: float = 300.0) -> dict[str, float]:
+          records: Sequence[Record] | None = None, timeout: float = 300.0,
+          limit_s: float = LIMIT_S) -> dict[str, float]:
     """All figures of a package, measured in a fresh process with one thread; the names are in the module's docstring.
 
     repeats: blocks of calls, 2 or more. attempts: sittings at most, while the machine is noisy. records: raw rows to
-    measure on; the package's own sample without. timeout: seconds. Raises PackageError when the package cannot be
+    measure on; the package's own sample without. timeout: seconds. limit_s: seconds after which no further block of
+    calls is begun; two there are in any case. Raises PackageError when the package cannot be
     loaded or the process dies or lasts too long.
     """
     found: dict[str, float] = asked("rightfit.package.probe", [str(path), "--stdin", "--blocks", str(max(2, repeats)),
-                                                               "--attempts", str(attempts)], records, timeout)
+                                                               "--attempts", str(attempts), "--limit-s", str(limit_s)],
+                                    records, timeout)
     return found
 
 
@@ -132,11 +136,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("path")
     parser.add_argument("--blocks", type=int, default=BLOCKS)
     parser.add_argument("--attempts", type=int, default=ATTEMPTS)
+    parser.add_argument("--limit-s", type=float, default=LIMIT_S)
     parser.add_argument("--stdin", action="store_true", help="read the records to measure on, as JSON")
     given = parser.parse_args(arguments)
     try:
         records = json.load(sys.stdin) if given.stdin else None
-        found: dict[str, Any] = measure(given.path, records=records, blocks=given.blocks, attempts=given.attempts)
+        found: dict[str, Any] = measure(given.path, records=records, blocks=given.blocks, attempts=given.attempts,
+                                          limit_s=given.limit_s)
     except RightfitError as error:
         print(json.dumps({"error": str(error)}))
         return error.exit_code

@@ -34,6 +34,7 @@ SPIN_S = 0.002
 SPIN_WORK = 2000
 BATCHES = (1, 32, 256, 1024)
 BATCH_SECONDS = 0.15
+BATCH_MOST_S = 2.0
 RESAMPLES = 500
 # one-sided 95 % quantile of Student's t by degrees of freedom
 _T95 = (0.0, 6.314, 2.920, 2.353, 2.132, 2.015, 1.943, 1.895, 1.860, 1.833, 1.812, 1.796, 1.782, 1.771, 1.761, 1.753,
@@ -256,9 +257,14 @@ def _summed(found: list[list[float]], attempt: int, warmup: int, *, noise: float
 
 def throughput(call: Callable[[Sequence[T]], Any], records: Sequence[T], *, sizes: Sequence[int] = BATCHES,
                seconds: float = BATCH_SECONDS, clock: Clock = time.perf_counter_ns) -> dict[int, float]:
-    """Rows per second of `call(batch)` by batch size; each size for at least `seconds` and one batch."""
-    found = {}
+    """Rows per second of `call(batch)` by batch size; each size for at least `seconds` and one batch.
+
+    Sizes of which one batch would take more than BATCH_MOST_S at the pace so far are left out, but for the first.
+    """
+    found: dict[int, float] = {}
     for size in sizes:
+        if found and size / max(found.values()) > BATCH_MOST_S:
+            continue
         batch = [records[i % len(records)] for i in range(size)]
         rows, started = 0, clock()
         while rows == 0 or clock() - started < seconds * 1e9:

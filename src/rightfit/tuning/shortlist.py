@@ -18,6 +18,7 @@ from rightfit.resources.machine import usable_cores
 NAMED = 2  # params in the name of a candidate that cannot take part, more where they do not tell it from another
 RUNG_ROWS = 10_000  # rows of the first rung on large tables
 LARGE = 30_000
+MANY = 20_000  # rows from which on a network from nothing is as good a guess as a pretrained one
 DEAR = 0.1  # of the budget of all workers for one fold
 
 
@@ -98,22 +99,24 @@ def shortlist(task: Task, audit: Audit, need: Need) -> Shortlist:
               *((f, {**f.defaults, **v}) for f in racing for v in f.variants)]
     rejected = {n: r for n, r in reasons.items() if r}
     found = {c.key: c for f, params in wishes if (c := _prepared(f, params, task, need, rejected)) is not None}
-    return Shortlist(candidates=_pretrained_first(list(found.values())), families={f.name: f for f in fit},
+    return Shortlist(candidates=_pretrained_first(list(found.values()), task.rows), families={f.name: f for f in fit},
                      baseline=Candidate(family=baseline.name, params=dict(baseline.defaults)),
                      rejected=rejected, treatments=planned(audit, task))
 
 
-def _pretrained_first(candidates: list[Candidate]) -> tuple[Candidate, ...]:
+def _pretrained_first(candidates: list[Candidate], rows: int) -> tuple[Candidate, ...]:
     """Where weights are at hand, a family's first turn is that of its first pretrained candidate.
 
     Fine-tuning ends ahead of training from nothing, and sooner (Kornblith et al. 2019, Do Better ImageNet Models
-    Transfer Better?).
+    Transfer Better?); of fewer than MANY rows, networks from nothing come after everybody else.
     """
     first: dict[str, int] = {}
     for at, candidate in enumerate(candidates):
         turn = first.setdefault(candidate.family, at)
         if candidate.params.get("weights") and not candidates[turn].params.get("weights"):
             candidates[turn], candidates[at] = candidate, candidates[turn]
+    if rows < MANY and any(candidate.params.get("weights") for candidate in candidates):
+        candidates.sort(key=lambda c: c.params.get("pretrained") is False)
     return tuple(candidates)
 
 

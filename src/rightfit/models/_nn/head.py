@@ -1,4 +1,4 @@
-"""Heads on features that are computed once: linear, support vector and nearest neighbours, each a torch module.
+"""Heads on features computed once: linear, support vector, one hidden layer, nearest neighbours; each a torch module.
 
 A head maps features (n, d) to what the loop's nets return: logits for classes and labels, else values; so that the
 encoder and the head are exported as one graph.
@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from rightfit.models._nn import hidden
 from rightfit.models._nn.loop import finish
 from rightfit.models._nn.steps import inner_split
 from rightfit.records import Task, frozen
@@ -45,19 +46,31 @@ class Problem:
         return Problem(X=self.X[rows], y=self.y[rows], weight=None if self.weight is None else self.weight[rows],
                        groups=None if self.groups is None else self.groups[rows])
 
+    def inputs(self, positions: Any, training: bool, generator: Any) -> tuple[Any, ...]:
+        """One float32 tensor (m, d): what the training loop asks of rows."""
+        import torch
+
+        return (torch.from_numpy(self.X[positions]),)
+
 
 def fit(kind: str, rows: Problem, params: Mapping[str, Any], task: Task, *, seed: int,
         deadline: float) -> tuple[Any, dict[str, Any]]:
-    """(torch module, what was learned) of a head: linear, svm or knn.
+    """(torch module, what was learned) of a head: linear, svm, mlp or knn.
 
     linear: logistic or ridge regression; svm: squared hinge, one against the rest (Tang 2013), its scores scaled to
-    probabilities on inner rows; knn: votes of the nearest by cosine. `l2` auto chooses the strength on inner rows.
+    probabilities on inner rows; mlp: one hidden layer; knn: votes of the nearest by cosine. `l2` auto chooses the
+    strength on inner rows.
     """
     if kind == "knn":
         return _neighbours(rows, params, task, seed), {}
     centre, scale = rows.X.mean(axis=0), rows.X.std(axis=0)
-    # One scale for all: features that hardly vary would become noise with a scale each.
-    spread = np.maximum(scale, 0.1 * float(scale.mean()) + 1e-12) * np.sqrt(rows.X.shape[1])
+    # Features that hardly vary would become noise with a scale of their own.
+    scale = np.maximum(scale, 0.1 * float(scale.mean()) + 1e-12)
+    if kind == "mlp":
+        net, learned = hidden.fit(rows, (centre, scale), params, task, seed=seed, deadline=deadline)
+        silence(net[-1], absent(rows.y, task))
+        return net, learned
+    spread = scale * np.sqrt(rows.X.shape[1])
     Z = ((rows.X - centre) / spread).astype(np.float32)
     told = params.get("l2", "auto")
     strength, sharp, start = 1e-4 if told == "auto" else float(told), 1.0, None
@@ -83,6 +96,15 @@ def _inner(rows: Problem, task: Task, seed: int) -> tuple[Any, Any] | None:
         order = random.permutation(len(rows))
         found = order[len(rows) // 5:], order[:len(rows) // 5]
     return random.permutation(found[0])[:MOST_ASKED], found[1]
+
+
+def silence(layer: Any, codes: list[int]) -> None:
+    """Classes without rows stay improbable, whatever label smoothing gave them."""
+    import torch
+
+    with torch.no_grad():
+        layer.weight[codes] = 0.0
+        layer.bias[codes] = NEVER
 
 
 def absent(y: Any, task: Task) -> list[int]:

@@ -23,7 +23,7 @@ class FeatureModel(ImageModel):
     """Families give `_encoder()`, a torch module from pixels (n, size, size, 3) to features (n, d), and `_name()`.
 
     `_name()` is everything that the features depend on but the pixels: equal names share cached features. params:
-    `head` linear, svm or knn, and what it takes.
+    `head` linear, svm, mlp or knn, and what it takes.
     """
 
     def __init__(self, task: Task, params: Mapping[str, Any]) -> None:

@@ -219,11 +219,6 @@ def _start(net: Any, base: Any) -> None:
 
 
 def _silence(net: Any, codes: list[int], width: int) -> None:
-    """Classes without rows stay improbable, whatever label smoothing gave them."""
-    import torch
-
     last = _last(net, width)
-    if last is not None and codes:
-        with torch.no_grad():
-            last.weight[codes] = 0.0
-            last.bias[codes] = heads.NEVER
+    if last is not None:
+        heads.silence(last, codes)

@@ -1,4 +1,4 @@
-"""Features of a pretrained network that is left as it is, under a linear, support vector or k-NN head."""
+"""Features of a pretrained network that is left as it is, under a linear, support vector, hidden-layer or k-NN head."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from rightfit.records import Dataset, Dimension, Facts, Family, Need, Task
 # 160 and 224 pixels, 0.700 mirrored, 0.663 without the earlier stages; roots of the features: +0.004, scaled: +0.002.
 DEFAULTS: Mapping[str, Any] = {
     "network": "mobilenetv2_100", "pretrained": True, "weights": "", "size": 0, "stages": 4, "mirrored": False,
-    "head": "linear", "l2": "auto", "neighbours": 20, "early_stopping": True,
+    "head": "linear", "l2": "auto", "neighbours": 20, "epochs": 0, "early_stopping": True,
 }
 SQUEEZE = "squeezenet1_1"  # of torchvision; timm has none
 SQUEEZE_URL = "https://download.pytorch.org/models/squeezenet1_1-b8a52dc0.pth"
@@ -128,10 +128,11 @@ SPEC = Family(
                 good_at="few pictures, little time; features are computed once and shared by all heads",
                 bad_at="pictures unlike photographs; fine-tuning is better where there are many",
                 pretrained="ImageNet-1k, timm/mobilenetv2_100.ra_in1k (14 MB) and any other network of timm"),
-    space={"head": Dimension(choices=("linear", "svm")), "stages": Dimension(low=0, high=4, whole=True),
+    space={"head": Dimension(choices=("linear", "svm", "mlp")), "stages": Dimension(low=0, high=4, whole=True),
            "mirrored": Dimension(choices=(False, True)), "size": Dimension(choices=(96, 128, 160, 224))},
     defaults=DEFAULTS,
-    variants=({"size": 160, "mirrored": True}, {"head": "svm"}, {"size": 96}, {"network": "resnet50"},
+    variants=({"head": "mlp"}, {"size": 160, "mirrored": True, "head": "mlp"}, {"head": "svm"}, {"size": 96},
+              {"network": "resnet50"},
               {"network": "convnext_nano"},
               {"head": "knn", "stages": 0}, {"network": SQUEEZE, "size": 128}),
     regularisers=("head", "stages"), handles=frozenset({"weights", "imbalance", "nonlinear"}), seconds=seconds,

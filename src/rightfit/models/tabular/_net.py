@@ -6,6 +6,7 @@ learns by itself, and their predictions are averaged.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -21,7 +22,8 @@ FEW_ROWS_EPOCHS = 50
 CHUNK = 2048
 FADE = 0.98  # per epoch
 DEFAULTS: Mapping[str, Any] = {"epochs": 200, "learning_rate": 1e-3, "weight_decay": 0.01, "batch": 256,
-                               "early_stopping": True, "patience": 16, "smoothing": 0.0, "schedule": "flat"}
+                               "early_stopping": True, "patience": 16, "smoothing": 0.0, "schedule": "flat",
+                               "copies": 1}
 ENCODER: Mapping[str, Any] = {"impute": "median", "indicator": True, "cyclic": True, "scale": "quantile",
                               "onehot_limit": 30, "token_weight": "tfidf", "tokens": 300}
 Make = Callable[[int, int, Rows, Mapping[str, Any]], Any]
@@ -31,7 +33,8 @@ Write = Callable[[Any, Rows], Any]
 def learner(make: Make, betas: tuple[float, float] = (0.9, 0.999), write: Write | None = None) -> Learn:
     """A family's `learn`: make(features, outputs, rows, params) gives the torch module, made under the trial's seed.
 
-    write(net, rows) gives its ONNX model where the family knows a quicker way than following the module.
+    write(net, rows) gives its ONNX model where the family knows a quicker way than following the module. params:
+    `copies` of the network, each from a start of its own, are averaged (Lakshminarayanan et al. 2017, Deep Ensembles).
     """
     def learn(rows: Rows, params: Mapping[str, Any]) -> Core:
         import torch
@@ -41,16 +44,39 @@ def learner(make: Make, betas: tuple[float, float] = (0.9, 0.999), write: Write 
         before = torch.get_num_threads()
         torch.set_num_threads(threads())
         try:
-            with seeded(rows.seed):
-                net = make(rows.X.shape[1], max(rows.classes, 1), rows, params)
-                epochs = _train(net, rows, params, betas)
+            nets: list[Any] = []
+            epochs: list[int] = []
+            for due in range(int(params["copies"]), 0, -1):
+                now = time.monotonic()
+                part = dataclasses.replace(rows, deadline=now + (rows.deadline - now) / due)
+                with seeded(rows.seed + len(nets)):
+                    nets.append(make(rows.X.shape[1], max(rows.classes, 1), rows, params))
+                    epochs.append(_train(nets[-1], part, params, betas))
         finally:
             torch.set_num_threads(before)
-        net.eval()
-        return Core(predict=lambda X: _predict(net, X, rows.classes), onnx=lambda: (write or _onnx)(net, rows),
-                    learned={"epochs": epochs})
+        net = _beside(nets).eval()
+        whole = write if write is not None and len(nets) == 1 else _onnx
+        return Core(predict=lambda X: _predict(net, X, rows.classes), onnx=lambda: whole(net, rows),
+                    learned={"epochs": round(float(np.median(epochs)))})
 
     return learn
+
+
+def _beside(nets: list[Any]) -> Any:
+    """The networks, and those that they hold, as one, (n, k, outputs); a single one as it is."""
+    import torch
+
+    class Beside(torch.nn.Module):  # type: ignore[misc, unused-ignore]
+        """Networks side by side."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.nets = torch.nn.ModuleList(nets)
+
+        def forward(self, x: Any) -> Any:
+            return torch.cat([out if out.ndim == 3 else out[:, None] for out in (net(x) for net in self.nets)], dim=1)
+
+    return nets[0] if len(nets) == 1 else Beside()
 
 
 def _tensors(rows: Rows) -> tuple[Any, Any, Any]:

@@ -101,7 +101,7 @@ SPEC = Family(
            "dropout": Dimension(low=0.0, high=0.5), "early_stopping": Dimension(choices=(True,)),
            "frequency": Dimension(low=0.05, high=1.0, log=True),
            "learning_rate": Dimension(low=0.02, high=0.07, log=True), "smoothing": Dimension(choices=(0.0, 0.1))},
-    defaults=DEFAULTS, regularisers=("dropout", "early_stopping"),
+    defaults=DEFAULTS, variants=({"copies": 4},), regularisers=("dropout", "early_stopping"),
     handles=frozenset({"missing", "categorical", "text", "weights", "nonlinear"}),
     seconds=lambda task: 3.0 + 1.5e-3 * task.rows * (1 + task.features / 100),
     requires=("torch",), smoke={"epochs": 30, "width": 32, "layers": 2}, rank=9)

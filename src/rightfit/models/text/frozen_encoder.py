@@ -16,13 +16,13 @@ from rightfit.records import Dataset, Dimension, Facts, Family, Task
 # Banking77 +0.1 (MiniLM, linear head); averaging over layers: Huang et al. 2021 (WhiteningBERT).
 DEFAULTS: Mapping[str, Any] = {
     "encoder": _encoder.ENCODER, "head": "linear", "layers": 0, "join": True, "l2": "auto", "neighbours": 20,
-    "max_length": 128,
+    "max_length": 128, "epochs": 0, "early_stopping": True,
 }
 SHARE = 0.8  # of the time that is left, for embedding; the head gets the rest
 
 
 class Frozen(_net.TextModel):
-    """Embeddings of the checkpoint in params["checkpoint"], and a linear, SVM or k-NN head on them."""
+    """Embeddings of the checkpoint in params["checkpoint"], and a linear, SVM, hidden-layer or k-NN head on them."""
 
     name = "tokens"
 
@@ -119,8 +119,9 @@ SPEC = Family(
                 good_at="few texts, many classes, intents, topics; trains in seconds once texts are embedded",
                 bad_at="what the encoder does not tell apart, languages it has not read; milliseconds a text",
                 pretrained=f"{_encoder.ENCODER} (Apache-2.0, 91 MB) unless another checkpoint is named"),
-    space={"head": Dimension(choices=("linear", "svm", "knn")), "join": Dimension(choices=(True, False)),
+    space={"head": Dimension(choices=("linear", "svm", "mlp", "knn")), "join": Dimension(choices=(True, False)),
            "layers": Dimension(choices=(0, 1, 4))},
-    defaults=DEFAULTS, variants=({"head": "svm"}, {"head": "knn"}), handles=frozenset({"weights", "text"}),
+    defaults=DEFAULTS, variants=({"head": "svm"}, {"head": "mlp"}, {"head": "knn"}),
+    handles=frozenset({"weights", "text"}),
     seconds=lambda task: 8.0 + 5e-3 * task.rows, requires=("torch", "transformers", "tokenizers"),
     prepare=_encoder.prepare, untrained=untrained, rank=12, rung=0.25)
