@@ -285,6 +285,35 @@ def delivered_latency(rows: list[Row]) -> list[str]:
     return [*table(head, lines), *throughout(rows, ("machine", "versions", "date"))]
 
 
+def each_family(rows: list[Row]) -> list[str]:
+    """What each family of pictures and texts reached alone, beside the most frequent class."""
+    lines = [[row["name"], row["data"], row["network"].rpartition("/")[2], row["weights"],
+              f"{float(row['value']):.3f} [{float(row['low']):.3f}, {float(row['high']):.3f}]",
+              f"{float(row['baseline']):.3f}", f"{float(row['p50_ms']):.2f}", f"{float(row['size_mib']):.1f}",
+              f"{float(row['alike']):.0%}", row["libraries"] or "none"] for row in rows if not row.get("error")]
+    lost = [f"{row['name']}: {row['error']}" for row in rows if row.get("error")]
+    return [*table(["family", "data", "network", "weights", "score, 95 % interval", "baseline", "p50, ms", "MiB",
+                    "answers alike elsewhere", "training libraries then loaded"], lines),
+            *(["", "Failed: " + "; ".join(lost)] if lost else [])]
+
+
+def screening(rows: list[Row]) -> list[str]:
+    """What a run's pick is behind the best of all trained in full, and what screening cost of that."""
+    def share(text: str) -> str:
+        return f"{float(text):.1%}" if text else ""
+
+    lines = [[row["set"], str(int(float(row["candidates"]))), f"{float(row['best_value']):.4f}", row["family"],
+              f"{100 * float(row['behind']):.2f} [{100 * float(row['behind_low']):.2f}, "
+              f"{100 * float(row['behind_high']):.2f}]" if row["behind"] else "",
+              f"{100 * float(row['kept_behind']):.2f}" if row["kept_behind"] else "", share(row["share"]),
+              share(row["race_share"]), {"True": "yes", "False": "no"}.get(row["reached"], "")]
+             for row in rows if row["what"] == "summary"]
+    cut = sum(row.get("cut") == "yes" for row in rows)
+    return [*table(["set", "candidates", "best of all", "picked", "points behind", "best that passed, behind",
+                    "screening's share", "race's share", "reached"], lines),
+            "", f"Candidates that were stopped at the cap: {cut}."]
+
+
 def peers(rows: list[Row]) -> list[str]:
     """The score of every system on every table and split, the best of each in bold."""
     last = {(r["table"], r["split"], f"{r['way']} {r['version']}, {r['budget_s']} s"

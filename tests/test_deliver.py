@@ -116,7 +116,7 @@ def test_packages_are_measured_as_long_as_their_kind_fits_into_the_time(raced, m
 
 
 def test_what_a_limit_hangs_on_is_measured_with_care(raced):
-    question, racing, bench = raced
+    question, racing, _ = raced
     slow, late = {"latency_p50_ms": 50.0}, SimpleNamespace(left=lambda reserve=0.0: 2.0)
     assert prove.care(racing.board, late) == {"attempts": 1, "limit_s": 1.0}
     assert prove.probe_s(racing.board, slow) == 2 * 20 * 0.05 and prove.probe_s(racing.board, {}) == 0.2

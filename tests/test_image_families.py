@@ -286,10 +286,10 @@ def test_a_hidden_layer_tells_apart_what_no_line_does() -> None:
     rows, rest = heads.Problem(X=X[:800], y=y[:800]), torch.from_numpy(X[800:])
     right = {}
     for kind in ("linear", "mlp"):
-        module, learned = heads.fit(kind, rows, {}, two, seed=0, deadline=late())
+        module, _ = heads.fit(kind, rows, {}, two, seed=0, deadline=late())
         with torch.inference_mode():
             right[kind] = (module(rest).numpy().argmax(axis=1) == y[800:]).mean()
-    assert right["linear"] < 0.6 < 0.85 < right["mlp"] and learned["epochs"] >= 1
+    assert right["linear"] < 0.6 < 0.85 < right["mlp"]
 
 
 @pytest.mark.parametrize("kind", ["linear", "mlp"])

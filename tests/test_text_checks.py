@@ -79,7 +79,7 @@ def test_clean_texts_stay_quiet() -> None:
 def test_every_check_is_a_plugin_for_texts_and_survives_little() -> None:
     names = {name for name, check in plugins("rightfit.data.checks").items() if "text" in check.modalities}
     assert names == {f"text_{n}" for n in ("empty", "duplicates", "near_duplicates", "length", "boilerplate",
-                                           "language", "label_errors", "leakage", "shift")}
+                                           "language", "label_errors", "layout", "leakage", "shift")}
     for texts in (["a"], [None, None], ["😀"] * 3, ["x", "y"] * 60, [None] * 200, ["\x00", "\ud800 lone"] * 60):
         y = np.arange(len(texts)) % 2
         data = dataset(texts, y)
@@ -193,6 +193,27 @@ def test_a_sign_that_tells_the_label(sign: str, place: str) -> None:
     told = [f"{s} {t}" if place == "first" else f"{t} {s}" for s, t in zip(signs, texts, strict=True)]
     finding = sure("text_leak", dataset(told, y), task_for(y))
     assert finding.severity == "severe" and set(finding.data["signs"]) == {"neg", "pos"}
+
+
+@pytest.mark.parametrize(("sign", "lay"), [
+    ("two blanks in a row", lambda t: t.replace(" ", "  ", 1)), ("a line break", lambda t: t.replace(" ", " \n", 1)),
+    ("a blank at the end", lambda t: t + " "), ("an invisible sign", lambda t: "\u200b" + t)])
+def test_a_layout_that_tells_the_label(sign: str, lay: Any) -> None:
+    texts, y = clean()
+    rng = np.random.default_rng(0)
+    told = [lay(t) if rng.random() < (0.9 if k else 0.2) else t for t, k in zip(texts, y, strict=True)]
+    finding = sure("text_layout", dataset(told, y), task_for(y))
+    assert set(finding.data["signs"]) == {"pos"} and finding.data["signs"]["pos"]["sign"] == sign
+    even = [lay(t) if rng.random() < 0.5 else t for t in texts]
+    assert found("text_layout", dataset(even, y), task_for(y)) is None
+    values = np.random.default_rng(1).normal(size=N)
+    assert found("text_layout", dataset(told, values), task_for(values)) is None
+
+
+def test_no_family_of_bags_reads_a_layout() -> None:
+    from rightfit.models.text._grams import normalise
+
+    assert normalise("  so  it\tgoes \n on\u00a0\u3000now ") == "so it goes on now" == normalise("so it goes on now")
 
 
 def test_a_sign_without_blanks_and_a_sign_of_one_class() -> None:

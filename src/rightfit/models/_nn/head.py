@@ -67,9 +67,9 @@ def fit(kind: str, rows: Problem, params: Mapping[str, Any], task: Task, *, seed
     # Features that hardly vary would become noise with a scale of their own.
     scale = np.maximum(scale, 0.1 * float(scale.mean()) + 1e-12)
     if kind == "mlp":
-        net, learned = hidden.fit(rows, (centre, scale), params, task, seed=seed, deadline=deadline)
+        net = hidden.fit(rows, (centre, scale), task, seed=seed, deadline=deadline)
         silence(net[-1], absent(rows.y, task))
-        return net, learned
+        return net, {}
     spread = scale * np.sqrt(rows.X.shape[1])
     Z = ((rows.X - centre) / spread).astype(np.float32)
     told = params.get("l2", "auto")

@@ -18,7 +18,7 @@ from rightfit.records import Dataset, Dimension, Facts, Family, Need, Task
 # 160 and 224 pixels, 0.700 mirrored, 0.663 without the earlier stages; roots of the features: +0.004, scaled: +0.002.
 DEFAULTS: Mapping[str, Any] = {
     "network": "mobilenetv2_100", "pretrained": True, "weights": "", "size": 0, "stages": 4, "mirrored": False,
-    "head": "linear", "l2": "auto", "neighbours": 20, "epochs": 0, "early_stopping": True,
+    "head": "linear", "l2": "auto", "neighbours": 20, "early_stopping": True,
 }
 SQUEEZE = "squeezenet1_1"  # of torchvision; timm has none
 SQUEEZE_URL = "https://download.pytorch.org/models/squeezenet1_1-b8a52dc0.pth"

@@ -16,7 +16,7 @@ from rightfit.records import Dataset, Dimension, Facts, Family, Task
 # Banking77 +0.1 (MiniLM, linear head); averaging over layers: Huang et al. 2021 (WhiteningBERT).
 DEFAULTS: Mapping[str, Any] = {
     "encoder": _encoder.ENCODER, "head": "linear", "layers": 0, "join": True, "l2": "auto", "neighbours": 20,
-    "max_length": 128, "epochs": 0, "early_stopping": True,
+    "max_length": 128,
 }
 SHARE = 0.8  # of the time that is left, for embedding; the head gets the rest
 
