@@ -13,7 +13,7 @@ from rightfit.records import Check, Dataset, Finding, Schema, Task
 FEW = 20  # texts of a class, below which nothing is said of it
 APART = 0.4  # between the shares of a class and of the others
 SIGNS: Mapping[str, Callable[[str], object]] = {
-    "two blanks in a row": re.compile(r"\S[ \t]{2,}\S").search,
+    "two blanks in a row": re.compile(r"[ \t]{2,}").search,
     "a blank at the start": re.compile(r"\A\s").search,
     "a blank at the end": re.compile(r"\s\Z").search,
     "a line break": re.compile(r"\S\s*[\r\n]\s*\S").search,
