@@ -29,7 +29,8 @@ from rightfit.errors import RightfitError
 from rightfit.records import Need
 
 IMAGES = ("hog", "frozen", "cnn", "vgg", "resnet", "mobilenet", "efficientnet", "convnext", "vit", "keras_net",
-          "timm:mobilenetv3_small_100", "timm:mobilenetv4_conv_small", "timm:efficientnet_b0")
+          "timm:mobilenetv3_small_100?pretrained=false", "timm:mobilenetv4_conv_small?pretrained=false",
+          "timm:efficientnet_b0?pretrained=false")
 TEXTS = ("tfidf_linear", "tfidf_svm", "tfidf_nb", "fasttext", "textcnn", "lstm", "text_transformer", "frozen_encoder",
          "bert")
 ALONE = """import json, sys

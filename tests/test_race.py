@@ -1,6 +1,7 @@
 """The race and its board: who leads, who is dropped, large tables, resume, ablations."""
 
 import dataclasses
+import time
 
 import numpy as np
 import pytest
@@ -93,6 +94,25 @@ def test_large_tables_start_on_a_share_of_the_rows(tmp_path, monkeypatch):
     assert racing.rung in shares and 1.0 in shares
     assert racing.board.entry(racing.leader).folds and not racing.empty
     store.close()
+
+
+def test_once_the_time_for_looking_is_over_one_look_is_enough(tmp_path, monkeypatch):
+    monkeypatch.setattr(state, "LARGE", 200)
+    monkeypatch.setattr(state, "RUNG_ROWS", 100)
+    monkeypatch.setattr(state, "RUNG_LEAST", 50)
+    racing, store, _ = raced(table(600), tmp_path / "run", proposals=0)
+    store.close()
+    first = racing.short.candidates[0]
+    share = racing.share(first)
+    assert share < 1.0
+    for key in [key for key in racing.board.trials if key[0] != racing.board.baseline
+                and key != (first.key, 0, share)]:
+        del racing.board.trials[key]
+    racing.board.out.clear()
+    racing.leader = racing.board.baseline
+    for spent, ready in ((1.0, False), (30.0, True)):
+        racing.clock = dataclasses.replace(racing.clock, budget_s=60.0, spent_before=spent, started=time.monotonic())
+        assert race._ready(racing) == ready == racing.looked
 
 
 def test_no_fold_is_started_that_would_be_cut_short(tmp_path):

@@ -35,6 +35,7 @@ PARTNER_SHARE = 0.35  # of the time left, that a partner's folds may take
 QUICK_SHARE = 0.1  # the same before the contenders have all folds
 PARTNER_AFTER = 2  # folds of every contender
 TRIAL_S = 0.25  # of a process that fits
+READY = 3  # first looks, after which the best of them is given all rows
 
 
 def run(race: Race, pool: Any, workers: int) -> None:
@@ -156,9 +157,12 @@ def _screen(race: Race) -> Unit | None:
 
 
 def _ready(race: Race) -> bool:
-    """Whether enough first looks are in to give one candidate all rows, so that there is a model to deliver."""
+    """Whether enough first looks are in to give one candidate all rows, so that there is a model to deliver.
+
+    Three, or one where the time for looking is over.
+    """
     looked = sum(1 for key, fold, share in race.board.trials if fold == 0 and share < 1.0 and key not in race.board.out)
-    return looked >= 3 and not any(u.fidelity == 1.0 for u in race.running.values())
+    return looked >= (1 if race.looked else READY) and not any(u.fidelity == 1.0 for u in race.running.values())
 
 
 def _looks(race: Race) -> Unit | None:

@@ -88,7 +88,12 @@ class Race:
     def late(self) -> bool:
         """Whether the first looks have had their share of the time."""
         looked = sum(1 for key, c in self.board.candidates.items() if self.board.has(key, 0, self.share(c)))
-        return looked > SCREEN_LEAST and self.clock.spent > SCREEN_SHARE * (self.clock.budget_s - self.reserve)
+        return looked > SCREEN_LEAST and self.looked
+
+    @property
+    def looked(self) -> bool:
+        """Whether the time for first looks is over, however many there were."""
+        return self.clock.spent > SCREEN_SHARE * (self.clock.budget_s - self.reserve)
 
     @property
     def empty(self) -> bool:
