@@ -335,6 +335,22 @@ def test_untrained_costs_what_trained_costs(module: Any, tiny: Path, tmp_path: P
     assert 0.7 < sizes[0] / sizes[1] < 1.5
 
 
+def test_an_untrained_encoder_leaves_no_features_for_a_trained_one(tiny: Path, tmp_path: Path) -> None:
+    from rightfit import cache
+
+    data, task = example("multiclass", 120)
+    params = ready(frozen_encoder, tiny, task)
+
+    def answers() -> Any:
+        model = frozen_encoder.build(params, task).fit(data, seed=0, deadline=float("inf"))
+        return model.predict(data.X)
+
+    expected = answers()
+    with cache.at(tmp_path / "cache"):
+        frozen_encoder.SPEC.untrained(params, task, data).predict(data.X)
+        np.testing.assert_allclose(answers(), expected, atol=1e-5)
+
+
 def conformance() -> list[Any]:
     names = ("multiclass-survives_hard_rows", "multiclass-survives_few_rows", "multiclass-reuses_what_it_learned",
              "multiclass-survives_classes_it_never_saw", "regression-predicts_properly")

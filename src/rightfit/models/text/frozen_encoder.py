@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -27,7 +28,9 @@ class Frozen(_net.TextModel):
     name = "tokens"
 
     def __init__(self, task: Task, params: Mapping[str, Any], random: bool = False) -> None:
-        super().__init__(task, params, lambda ids, outputs, params: None)
+        # What random weights make of a text is kept under a name of its own: it is no feature of the checkpoint's.
+        own = {"fingerprint": f"random-{uuid.uuid4().hex}"} if random else {}
+        super().__init__(task, {**params, **own}, lambda ids, outputs, params: None)
         self.random = random
         self.head: Any = None
         self.encoder: Any = None
