@@ -278,10 +278,10 @@ def delivered_latency(rows: list[Row]) -> list[str]:
         eager = [v for name in ("eager_1_ms", "eager_all_ms") if (v := number(row[name])) is not None]
         delivered = number(row["delivered_ms"])
         alone += [eager[0] / delivered] if eager and delivered else []
-        one = alone[-1] if eager and delivered else statistics.geometric_mean(alone)
+        one = alone[-1:] if eager and delivered else [statistics.geometric_mean(alone)] if alone else []
         lines.append([row["network"], row["weights"], row["steps"], f"{min(eager):.2f} ms" if eager else "",
                       "" if delivered is None else f"{delivered:.2f} ms", f"{float(row['times_faster']):.2f}",
-                      f"{one:.2f}", f"{100 * float(row['loss']):.2f}", row["peers"]])
+                      f"{one[0]:.2f}" if one else "", f"{100 * float(row['loss']):.2f}", row["peers"]])
     head = ("network", "weights", "steps", "eager p50", "delivered p50", "times faster",
             "than eager on one thread, as delivered", "points lost", "peers, by hand")
     return [*table(head, lines), *throughout(rows, ("machine", "versions", "date"))]
