@@ -292,10 +292,13 @@ def each_family(rows: list[Row]) -> list[str]:
     lines = [[row["name"], row["data"], row["network"].rpartition("/")[2], row["weights"],
               f"{float(row['value']):.3f} [{float(row['low']):.3f}, {float(row['high']):.3f}]",
               f"{float(row['baseline']):.3f}", f"{float(row['p50_ms']):.2f}", f"{float(row['size_mib']):.1f}",
-              f"{float(row['alike']):.0%}", row["libraries"] or "none"] for row in rows if not row.get("error")]
+              f"{float(row['alike']):.0%}", row["libraries"] or "none"] for row in rows
+             if not row.get("error") and not row["chosen"].endswith("_baseline")]
     lost = [f"{row['name']}: {row['error']}" for row in rows if row.get("error")]
+    same = [f"{row['name']} ({row['budget_s']} s)" for row in rows if row["chosen"].endswith("_baseline")]
     return [*table(["family", "data", "network", "weights", "score, 95 % interval", "baseline", "p50, ms", "MiB",
                     "answers alike elsewhere", "training libraries then loaded"], lines),
+            *(["", f"Nothing was better than the most frequent class: {', '.join(same)}."] if same else []),
             *(["", "Failed: " + "; ".join(lost)] if lost else [])]
 
 
