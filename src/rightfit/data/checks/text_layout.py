@@ -49,8 +49,8 @@ def run(data: Dataset, task: Task, schema: Schema, test: Dataset | None) -> Iter
         yield Finding(code="text_layout", severity="warning",
                       evidence=f"How texts are laid out tells classes: {shown}.",
                       consequence="Kept: bags of words and networks from nothing read runs of blanks as one, so that "
-                                  "scores do not rest on them. See how the classes were collected: whatever else "
-                                  "differs by that is in the scores.",
+                                  "scores do not rest on them. Invisible signs are read. See how the classes were "
+                                  "collected: whatever else differs by that is in the scores.",
                       data={"signs": {label: {"sign": name, "share": round(own, 4), "others": round(others, 4)}
                                       for label, (name, own, others) in list(told.items())[:100]}})
 
