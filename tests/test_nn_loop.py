@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -240,6 +242,18 @@ def test_export_says_the_same() -> None:
     for n in (1, 7):
         np.testing.assert_allclose(session.run(["Y"], {"X": rows.x[:n]})[0], loop.predict(model, rows.take(range(n))),
                                    atol=1e-4)
+
+
+def test_threads_export_one_after_another() -> None:
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        X = torch.from_numpy(made(THREE).x[:2])
+        with ThreadPoolExecutor(3) as several:
+            contents = list(several.map(lambda seed: export.to_onnx(net(THREE), (X,)), range(12)))
+    finally:
+        sys.setswitchinterval(usual)
+    assert len({len(content) for content in contents}) == 1
 
 
 def test_the_probe_answers_quickly() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import threading
 import warnings
 from typing import Any
 
@@ -10,6 +11,7 @@ from rightfit.errors import UsageError
 
 OPSET = 17
 DOMAINS = ("", "ai.onnx", "ai.onnx.ml")
+_one_at_a_time = threading.Lock()  # the exporter keeps its state in globals, and members of a blend are fitted in threads
 
 
 def to_onnx(net: Any, example: tuple[Any, ...], opset: int = OPSET) -> bytes:
@@ -24,7 +26,7 @@ def to_onnx(net: Any, example: tuple[Any, ...], opset: int = OPSET) -> bytes:
     net = net.cpu().eval()
     axes = {0: "n", 1: "length"} if example[0].ndim == 2 and not example[0].is_floating_point() else {0: "n"}
     file: Any = io.BytesIO()
-    with warnings.catch_warnings(), torch.no_grad():
+    with _one_at_a_time, warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         torch.onnx.export(net, example, file, input_names=["X"], output_names=["Y"], opset_version=opset,
                           dynamic_axes={"X": axes, "Y": {0: "n"}}, dynamo=False)
