@@ -11,7 +11,7 @@ from rightfit.errors import UsageError
 
 OPSET = 17
 DOMAINS = ("", "ai.onnx", "ai.onnx.ml")
-_one_at_a_time = threading.Lock()  # the exporter keeps its state in globals, and members of a blend are fitted in threads
+_one_at_a_time = threading.Lock()  # the exporter keeps state in globals; members of a blend are fitted in threads
 
 
 def to_onnx(net: Any, example: tuple[Any, ...], opset: int = OPSET) -> bytes:
