@@ -263,7 +263,7 @@ def test_the_linear_head_is_logistic_regression() -> None:
     told = linear_model.LogisticRegression(C=1 / (300 * 0.01), max_iter=1000, tol=1e-8).fit(Z, rows.y).predict_proba(Z)
     module, learned = heads.fit("linear", rows, {"l2": 0.01}, THREE, seed=0, deadline=late())
     with torch.inference_mode():
-        own = torch.softmax(module(torch.from_numpy(rows.X)), dim=1).numpy()
+        own = torch.softmax(module(torch.from_numpy(problem().X)), dim=1).numpy()
     np.testing.assert_allclose(own, told, atol=2e-3)
     assert learned == {"l2": 0.01}
 
@@ -283,9 +283,10 @@ def test_a_hidden_layer_tells_apart_what_no_line_does() -> None:
     X = random.normal(size=(1200, 6)).astype(np.float32)
     y = (X[:, 0] * X[:, 1] > 0).astype(np.int64)
     two = replace(THREE, problem="binary", classes=("a", "b"))
-    rows, rest = heads.Problem(X=X[:800], y=y[:800]), torch.from_numpy(X[800:])
+    rest = torch.from_numpy(X[800:])
     right = {}
     for kind in ("linear", "mlp"):
+        rows = heads.Problem(X=X[:800].copy(), y=y[:800])
         module, _ = heads.fit(kind, rows, {}, two, seed=0, deadline=late())
         with torch.inference_mode():
             right[kind] = (module(rest).numpy().argmax(axis=1) == y[800:]).mean()
@@ -297,7 +298,20 @@ def test_a_class_without_rows_stays_improbable(kind: str) -> None:
     rows = problem()
     module, _ = heads.fit(kind, replace(rows, y=np.where(rows.y == 2, 0, rows.y)), {}, THREE, seed=0, deadline=late())
     with torch.inference_mode():
-        assert loop.finish(module(torch.from_numpy(rows.X)).numpy(), THREE)[:, 2].max() < 1e-6
+        assert loop.finish(module(torch.from_numpy(problem().X)).numpy(), THREE)[:, 2].max() < 1e-6
+
+
+def test_many_rows_are_standardised_where_they_lie() -> None:
+    import tracemalloc
+
+    rows = problem(n=20_000, d=200)
+    tracemalloc.start()
+    try:
+        heads.fit("linear", rows, {"l2": 0.01}, THREE, seed=0, deadline=late())
+        assert tracemalloc.get_traced_memory()[1] < 0.6 * rows.X.nbytes
+    finally:
+        tracemalloc.stop()
+    assert abs(rows.X.mean()) < 1e-6 and rows.X.std() == pytest.approx(200**-0.5, rel=1e-3)
 
 
 def test_the_strength_suits_the_data() -> None:
@@ -364,7 +378,7 @@ def test_many_rows_are_asked_in_part_and_all_are_learned_from(monkeypatch: pytes
 
     monkeypatch.setattr(heads, "_solve", counted)
     task = Task(modality="image", problem="multiclass", target=("y",), metric="accuracy", classes=("a", "b", "c"))
-    head, _ = heads.fit("linear", heads.Problem(X=X, y=y), {"l2": "auto"}, task, seed=0, deadline=float("inf"))
+    head, _ = heads.fit("linear", heads.Problem(X=X.copy(), y=y), {"l2": "auto"}, task, seed=0, deadline=float("inf"))
     assert asked[-1] == (9000, 3) and {rows for rows, _ in asked[:-1]} == {heads.MOST_ASKED}
     assert {classes for _, classes in asked} == {3}
     with torch.no_grad():

@@ -465,7 +465,8 @@ class Family:
     `prepare` completes params before the race (where the pretrained weights lie) or raises Unavailable with what to
     do. `untrained(params, task, data)` gives a model of the same cost with random weights, so that its limits are
     measured before any training. `rung`: the share of the rows at which a first look tells enough; 1 for what is
-    quick to train. `paced`: a fit that its deadline cuts has planned for it and ends well, so that a refit may be cut.
+    quick to train. `haste`: the share of its epochs that a first look takes. `paced`: a fit that its deadline cuts has
+    planned for it and ends well, so that a refit may be cut.
     `scheme`: the family takes part only when the user brings a model of this scheme.
     `compose(members, weights)` gives the params of a candidate that is made of finished ones, {"family", "params"}
     each; such a family is never tried by itself. `resume(params, task, package)` gives an unfitted Model that goes on
@@ -491,6 +492,7 @@ class Family:
     prepare: Callable[[Mapping[str, Any], Task, Need], Mapping[str, Any]] | None = None
     untrained: Callable[[Mapping[str, Any], Task, Dataset], Model] | None = None
     rung: float = 1.0
+    haste: float = 1.0
     paced: bool = False
     scheme: str = ""
     compose: Callable[[Sequence[Mapping[str, Any]], Sequence[float]], Mapping[str, Any]] | None = None

@@ -278,6 +278,7 @@ def _stated(family: Family) -> None:
     assert 1900 < facts.year < 2100 and facts.paper and facts.licence and facts.framework and facts.good_at, \
         f"facts must be complete; got {asdict(facts)}."
     assert 0 < family.rung <= 1, f"a rung is a share of the rows; got rung={family.rung}."
+    assert 0 < family.haste <= 1, f"haste is a share of the epochs; got haste={family.haste}."
     for name, dimension in family.space.items():
         if dimension.choices:
             continue

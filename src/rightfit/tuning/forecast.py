@@ -77,8 +77,9 @@ def seen(race: Race, name: str) -> Iterator[Seen]:
         value, rows = trial.measured.get(name, 0.0), trial.measured.get("train_rows", 0.0)
         known = trial.candidate.family in race.short.families and trial.fold >= 0 and trial.state == "ok"
         if known and value > 0 and rows > 0 and not (name == "fit_s" and _cut(trial)):
+            work = trial.measured.get("work", 1.0) if name == "fit_s" else 1.0
             yield Seen(family=trial.candidate.family, candidate=trial.candidate.key, rows=rows,
-                       log_ratio=math.log(value) - _prior(race, trial.candidate, name, rows))
+                       log_ratio=math.log(value / work) - _prior(race, trial.candidate, name, rows))
 
 
 def _file() -> Path:
@@ -173,7 +174,8 @@ def of(race: Race, unit: Unit) -> dict[str, Forecast]:
     for name in NAMES:
         known = [*race.earlier.get(name, ()), *seen(race, name)]
         mean, spread = combined(known, unit.candidate.family, unit.candidate.key, rows, name)
-        value = math.exp(_prior(race, unit.candidate, name, rows) + mean)
+        work = race.short.families[unit.candidate.family].haste if name == "fit_s" and race.looks(unit) else 1.0
+        value = work * math.exp(_prior(race, unit.candidate, name, rows) + mean)
         ratio = math.exp(Z * spread)
         found[name] = Forecast(value=value, low=value / ratio, high=value * ratio)
     return found

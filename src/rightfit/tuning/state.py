@@ -84,6 +84,10 @@ class Race:
         """The smallest share of the rows that a first look is given; 1 where all looks are at whole folds."""
         return min((self.share(candidate) for candidate in self.short.candidates), default=1.0)
 
+    def looks(self, unit: Unit) -> bool:
+        """Whether the unit is a first look, which ranks a candidate and delivers nothing."""
+        return unit.fidelity < 1.0 and self.rung < 1.0
+
     @property
     def late(self) -> bool:
         """Whether the first looks have had their share of the time."""

@@ -11,6 +11,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,23 @@ def fit(candidate: Candidate, data: Dataset, task: Task, *, seed: int, deadline:
     family = registry.plugin("rightfit.models", candidate.family, "family")
     model: Model = family.build(params, task)
     return steps.finished(model.fit(treated, seed=seed, deadline=deadline), after, data, task, seed)
+
+
+def hastened(candidate: Candidate, family: Family) -> tuple[Candidate, float]:
+    """The candidate as a first look trains it, for a share of its epochs, and what share that is of its work.
+
+    >>> from rightfit import registry
+    >>> family = registry.plugin("rightfit.models", "textcnn", "family")
+    >>> some, share = hastened(Candidate(family="textcnn", params={"epochs": 10}), family)
+    >>> some.params, share
+    ({'epochs': 5}, 0.5)
+    """
+    params = {**family.defaults, **candidate.params}
+    if family.haste == 1.0 or "epochs" not in params:
+        return candidate, 1.0
+    fewer = {name: max(round(family.haste * params[name]), min(params[name], 1))
+             for name in ("epochs", "freeze_epochs") if name in params}
+    return replace(candidate, params={**candidate.params, **fewer}), fewer["epochs"] / max(params["epochs"], 1)
 
 
 def checked(pred: Any, rows: int, task: Task) -> Any:
@@ -121,8 +139,9 @@ def run(payload: Mapping[str, Any], deadline: float) -> dict[str, Any]:
     if judged < len(valid):
         valid = subsample(valid, judged / len(valid), seed_of(payload["seed"], payload["fold"], "look"), False)
     started, shared = time.monotonic(), cache.computing_s()
+    tried, work = hastened(candidate, family) if payload.get("look") else (candidate, 1.0)
     with trace.collecting() as history:
-        model = _reused(payload, candidate, data, at, seed) or fit(candidate, data, at.task, seed=seed,
+        model = _reused(payload, candidate, data, at, seed) or fit(tried, data, at.task, seed=seed,
                                                                    deadline=deadline)
     fitted, shared = time.monotonic() - started, cache.computing_s() - shared
     held = at.data.X.iloc[valid].reset_index(drop=True)
@@ -131,7 +150,7 @@ def run(payload: Mapping[str, Any], deadline: float) -> dict[str, Any]:
     some = np.sort(same.permutation(len(data))[:sampled])
     seen = checked(model.predict(data.X.iloc[some].reset_index(drop=True)), len(some), at.task)
     write_arrays(Path(payload["blob"]), rows=valid, pred=pred, train_rows=train[some], train_pred=seen)
-    measured = {"fit_s": fitted + payload.get("source_fit_s", 0.0), "shared_s": shared,
+    measured = {"fit_s": fitted + payload.get("source_fit_s", 0.0), "shared_s": shared, "work": work,
                 "predict_s": time.monotonic() - started - fitted, "train_rows": float(len(train))}
     if payload.get("package"):
         measured |= pack(model, Path(payload["package"]), candidate, at, Rule())

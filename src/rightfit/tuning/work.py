@@ -37,7 +37,7 @@ def _trial(race: Race, unit: Unit, left: float) -> Job:
     payload: dict[str, Any] = {
         "stage": str(race.folder), "candidate": asdict(unit.candidate), "fold": unit.fold, "fidelity": unit.fidelity,
         "seed": race.need.seed, "blob": str(race.board.store.blob_path(name)), "package": _package(race, unit),
-        **_source(race, unit)}
+        "look": race.looks(unit), **_source(race, unit)}
     answers = answers_s(race, unit)
     soft = max(0.8, min(SOFT_SHARE * left, most_s(race, unit), left - answers))
     return Job(key=name, function="rightfit.tuning.trial:run", payload=payload, soft_s=soft,
@@ -57,7 +57,7 @@ def answers_s(race: Race, unit: Unit) -> float:
 
 def most_s(race: Race, unit: Unit) -> float:
     """Seconds that a unit may take: a first look its part of the time for looking, the others a share of the budget."""
-    if unit.fidelity < 1.0 and race.rung < 1.0:
+    if race.looks(unit):
         count = min(max(len(race.short.candidates), 1), LOOKS)
         looking = SCREEN_SHARE * race.clock.budget_s * race.workers / count
         return max(LOOK_S, looking)

@@ -26,12 +26,16 @@ MOST_STORED, STORED_WIDTH = 5000, 128
 # On 12,000 pictures of CIFAR-10 by HOG (1,908 features), asking 4,000 rows chose the same strengths as asking all, in
 # half of the time; 2,000 cost the support vectors 0.3 points.
 MOST_ASKED = 4000
+PART = 2048  # rows whose deviations are squared at a time
 ASK_ROWS = 60  # fewer rows are not split to choose a strength
 
 
 @frozen
 class Problem:
-    """What a head learns from. X: float32 (n, d); y as in Rows, values standardised; weight (n,) or None."""
+    """What a head learns from. X: float32 (n, d), which `fit` standardises in place: of many rows two copies are dear.
+
+    y as in Rows, values standardised; weight (n,) or None.
+    """
 
     X: Any
     y: Any
@@ -63,7 +67,7 @@ def fit(kind: str, rows: Problem, params: Mapping[str, Any], task: Task, *, seed
     """
     if kind == "knn":
         return _neighbours(rows, params, task, seed), {}
-    centre, scale = rows.X.mean(axis=0), rows.X.std(axis=0)
+    centre, scale = _moments(rows.X)
     # Features that hardly vary would become noise with a scale of their own.
     scale = np.maximum(scale, 0.1 * float(scale.mean()) + 1e-12)
     if kind == "mlp":
@@ -71,20 +75,29 @@ def fit(kind: str, rows: Problem, params: Mapping[str, Any], task: Task, *, seed
         silence(net[-1], absent(rows.y, task))
         return net, {}
     spread = scale * np.sqrt(rows.X.shape[1])
-    Z = ((rows.X - centre) / spread).astype(np.float32)
+    rows.X[:] -= centre
+    rows.X[:] /= spread
     told = params.get("l2", "auto")
     strength, sharp, start = 1e-4 if told == "auto" else float(told), 1.0, None
-    inside = Problem(X=Z, y=rows.y, weight=rows.weight, groups=rows.groups)
-    split = _inner(inside, task, seed) if told == "auto" or kind == "svm" else None
+    split = _inner(rows, task, seed) if told == "auto" or kind == "svm" else None
     if split is not None:
         path = PATH if told == "auto" else (strength,)
         until = deadline if deadline == float("inf") else time.monotonic() + (deadline - time.monotonic()) * 0.6
-        strength, sharp, start = _choose(kind, inside, split, path, task, until)
-    weights = _solve(kind, inside, strength, start, task, deadline) * sharp
+        strength, sharp, start = _choose(kind, rows, split, path, task, until)
+    weights = _solve(kind, rows, strength, start, task, deadline) * sharp
     W, b = weights[:-1] / spread[:, None], weights[-1] - (centre / spread) @ weights[:-1]
     for code in absent(rows.y, task):
         W[:, code], b[code] = 0.0, NEVER
     return linear(W, b), {"l2": strength}
+
+
+def _moments(X: Any) -> tuple[Any, Any]:
+    """Mean and standard deviation of the columns, float32 (d,) each, without a second array of the size of X."""
+    centre = X.mean(axis=0, dtype=np.float64)
+    squares = np.zeros(X.shape[1])
+    for at in range(0, len(X), PART):
+        squares += ((X[at:at + PART] - centre) ** 2).sum(axis=0)
+    return centre.astype(np.float32), np.sqrt(squares / len(X)).astype(np.float32)
 
 
 def _inner(rows: Problem, task: Task, seed: int) -> tuple[Any, Any] | None:

@@ -30,13 +30,14 @@ def digest(path: str) -> str:
 
 def embedded(name: str, refs: Sequence[str], order: Any, size: int, encode: Callable[[Any], Any],
              deadline: float) -> tuple[Any, Any]:
-    """(rows, features float32) of as many rows as could be embedded by the deadline, taken in `order`, those of `rows`.
+    """(rows rising, features float32) of as many rows as could be embedded by the deadline, taken in `order`.
 
     name: everything that the features depend on but the pixels. encode: pixels (n, size, size, 3) to features (n, d).
     """
     keys = decode.keys(refs)
-    parts: list[Any] = []
-    done = 0
+    place = np.empty(len(order), np.int64)  # of each in the answer: one array is filled, of which there is no copy
+    place[np.argsort(order)] = np.arange(len(order))
+    out, done = np.empty((0, 0), np.float32), 0
     for at in range(0, len(order), PART):
         some = order[at:at + PART]
 
@@ -54,9 +55,11 @@ def embedded(name: str, refs: Sequence[str], order: Any, size: int, encode: Call
             table = cache.rows(name, [keys[row] for row in some], compute)
         except _Late:
             break
-        parts.append(table.take(np.arange(len(some))))
+        if not done:
+            out = np.empty((len(order), *table.shape[1:]), np.float32)
+        out[place[at:at + PART]] = table.take(np.arange(len(some)))
         done = at + len(some)
-    return order[:done], np.concatenate(parts).astype(np.float32) if parts else np.empty((0, 0), np.float32)
+    return np.sort(order[:done]), out if done == len(order) else out[np.sort(place[:done])]
 
 
 def learnt(name: str, refs: Sequence[str], size: int, encode: Callable[[Any], Any], seed: int,
@@ -64,5 +67,4 @@ def learnt(name: str, refs: Sequence[str], size: int, encode: Callable[[Any], An
     """(rows rising, features) to learn from: those embedded already first, then others as long as there is time."""
     order = np.random.default_rng(seed).permutation(len(refs))
     known = cache.known(name, decode.keys(refs))
-    rows, X = embedded(name, refs, order[np.argsort(~known[order], kind="stable")], size, encode, deadline)
-    return rows[np.argsort(rows)], X[np.argsort(rows)]
+    return embedded(name, refs, order[np.argsort(~known[order], kind="stable")], size, encode, deadline)

@@ -222,7 +222,7 @@ def family(make: Callable[[Mapping[str, Any], int, int], Any], *, step_s: float,
         return build(params, task).untrained(data)
 
     return Family(modality="image", problems=PROBLEMS, build=build, defaults=defaults, untrained=untrained,
-                  prepare=prepare, rung=0.25, paced=True, requires=("torch", "timm", "torchvision"),
+                  prepare=prepare, rung=0.25, haste=0.5, paced=True, requires=("torch", "timm", "torchvision"),
                   handles=frozenset({"weights", "imbalance", "nonlinear"}), space={**SPACE, **said.pop("space", {})},
                   regularisers=REGULARISERS,
                   seconds=lambda task: 10.0 + step_s * max(task.rows, 1) * float(defaults["epochs"]), **said)

@@ -132,4 +132,4 @@ SPEC = Family(
     seconds=lambda task: 30.0 + 20 * task.rows * NETWORKS["MobileNetV2"].seconds, requires=REQUIRES,
     smoke={"alpha": 0.35, "size": 32, "epochs": 12, "batch": 16, "learning_rate": 0.01, "label_smoothing": 0.0,
            "move": False},
-    prepare=prepare, untrained=untrained, rung=0.3, paced=True, rank=60)
+    prepare=prepare, untrained=untrained, rung=0.3, haste=0.5, paced=True, rank=60)

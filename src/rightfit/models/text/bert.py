@@ -195,4 +195,4 @@ SPEC = Family(
     defaults=DEFAULTS, variants=({"method": "lora", "learning_rate": 1e-3},),
     regularisers=("dropout", "weight_decay"), handles=frozenset({"weights", "text", "nonlinear"}),
     seconds=lambda task: 15.0 + 4e-2 * task.rows, requires=("torch", "transformers", "tokenizers"),
-    prepare=prepare, untrained=untrained, rank=20, rung=0.25, paced=True)
+    prepare=prepare, untrained=untrained, rank=20, rung=0.25, haste=0.5, paced=True)

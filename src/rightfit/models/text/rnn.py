@@ -87,4 +87,4 @@ SPEC = Family(
     seconds=lambda task: 4.0 + 1e-2 * task.rows, requires=("torch",),
     smoke={"min_df": 1, "max_features": 2000, "embedding": 32, "width": 32, "epochs": 8, "batch": 16,
            "learning_rate": 1e-2, "label_smoothing": 0.0},
-    untrained=_untrained, rank=40, rung=0.25, paced=True)
+    untrained=_untrained, rank=40, rung=0.25, haste=0.5, paced=True)

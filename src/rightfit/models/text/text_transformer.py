@@ -105,4 +105,4 @@ SPEC = Family(
     seconds=lambda task: 4.0 + 1.2e-2 * task.rows, requires=("torch",),
     smoke={"min_df": 1, "max_features": 2000, "width": 32, "heads": 2, "layers": 1, "dropout": 0.1, "epochs": 8,
            "batch": 16, "learning_rate": 5e-3, "label_smoothing": 0.0},
-    untrained=_untrained, rank=45, rung=0.25, paced=True)
+    untrained=_untrained, rank=45, rung=0.25, haste=0.5, paced=True)

@@ -74,4 +74,4 @@ SPEC = Family(
     seconds=lambda task: 3.0 + 6e-3 * task.rows, requires=("torch",),
     smoke={"min_df": 1, "max_features": 2000, "embedding": 32, "filters": 32, "epochs": 8, "batch": 16,
            "learning_rate": 5e-3, "label_smoothing": 0.0},
-    untrained=_untrained, rank=35, rung=0.25, paced=True)
+    untrained=_untrained, rank=35, rung=0.25, haste=0.5, paced=True)
