@@ -391,3 +391,106 @@ def test_a_real_encoder_knows_banking_questions(tmp_path: Path) -> None:
         model = frozen_encoder.build(params, task).fit(data.take(np.arange(50)), seed=0, deadline=time.monotonic() + 60)
         told = model.predict(data.X.iloc[50:])
     assert (labels(told, task, Rule()) == y[50:]).mean() > 0.7
+
+
+# --- texts beside other columns ---------------------------------------------------------------------------------------
+
+def moody(n: int, seed: int) -> tuple[Dataset, Any]:
+    """A table whose target needs a number and the meaning of a note: one of many words for up, or for down."""
+    import pandas as pd
+
+    from rightfit.records import Task
+
+    random = np.random.default_rng(seed)
+    up = random.random(n) < 0.5
+    words = [f"{'good' if yes else 'bad'} {random.choice(['day', 'deal', 'news', 'food'])}" for yes in up]
+    size = random.normal(size=n)
+    y = ((2 * up - 1) * 1.5 + size > 0).astype(np.int64)
+    frame = pd.DataFrame({"size": size, "note": pd.Series(words, dtype=object)})
+    schema = Schema(columns=(Column(name="size", kind="numeric"), Column(name="note", kind="text")))
+    task = Task(modality="tabular", problem="binary", target=("y",), metric="log_loss", classes=("no", "yes"), rows=n,
+                features=2, kinds=("numeric", "text"))
+    return Dataset(X=frame, y=y, schema=schema), task
+
+
+def test_what_an_encoder_says_of_texts_joins_the_table(tiny: Path, tmp_path: Path) -> None:
+    from rightfit.models.tabular import mixed
+
+    data, task = moody(300, 0)
+    fresh, _ = moody(200, 1)
+    params = {"checkpoint": str(tiny), "inner": "linear", "text_scores": False}
+    with cache.at(tmp_path / "cache"):
+        model = mixed.build(params, task).fit(data, seed=0, deadline=time.monotonic() + 60)
+    assert model.names == ("note (yes, encoder)",)
+    told = model.predict(fresh.X)
+    assert (told.argmax(axis=1) == fresh.y).mean() > 0.9
+    served = packed(model, task, data, tmp_path)
+    np.testing.assert_allclose(served.frame(fresh.X), told, atol=1e-5)
+    records = fresh.X.head(5).to_dict(orient="records")
+    np.testing.assert_allclose(served.rows(records), told[:5], atol=1e-5)
+    np.testing.assert_allclose(served.row(records[0]), told[:1], atol=1e-5)
+
+
+def packed(model: Any, task: Any, data: Dataset, home: Path) -> Any:
+    from rightfit.package.runtimes import chain
+
+    folder = home / "package"
+    folder.mkdir()
+    meta = model.save(folder)
+    assert {"numpy", "onnxruntime", "tokenizers"} <= set(chain.requires(meta))
+    return chain.load(folder, meta)
+
+
+def test_no_row_is_scored_by_a_head_that_saw_it(tiny: Path, tmp_path: Path) -> None:
+    import pandas as pd
+
+    from rightfit.models.tabular import mixed
+
+    data, task = moody(200, 2)
+    random = np.random.default_rng(0)
+    notes = pd.Series([" ".join(random.choice(list("abcdefghij"), 6)) for _ in range(200)], dtype=object)
+    data = Dataset(X=data.X.assign(note=notes), y=random.integers(0, 2, 200), schema=data.schema)
+    seen: list[Any] = []
+
+    class Inner:
+        def fit(self, shown: Dataset, *, seed: int, deadline: float) -> Inner:
+            seen.append(shown)
+            return self
+
+    model = mixed.build({"checkpoint": str(tiny), "l2": 1e-6}, task)
+    family = Family(name="inner", modality="tabular", problems=("binary",), build=lambda params, task: Inner(),
+                    facts=mixed.SPEC.facts)
+    with cache.at(tmp_path), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mixed.registry, "plugin", lambda *names: family)
+        model.fit(data, seed=0, deadline=time.monotonic() + 60)
+    score = seen[0].X["note (yes, encoder)"].to_numpy()
+    assert seen[0].schema.features[-1].kind == "numeric" and abs(np.corrcoef(score, data.y)[0, 1]) < 0.25
+
+
+def mixed_conformance() -> list[Any]:
+    from rightfit.models.tabular import mixed
+
+    found = [name for name, _ in check_family(mixed.SPEC)]
+    return [name for name in found if name.startswith("multiclass-") or name.endswith(("-predicts_properly", "_rows"))]
+
+
+@pytest.mark.parametrize("name", mixed_conformance())
+def test_texts_beside_columns_hold_what_all_families_hold(name: str, tiny: Path) -> None:
+    from dataclasses import replace
+
+    from rightfit.models.tabular import mixed
+
+    spec = replace(mixed.SPEC, smoke={**mixed.SPEC.smoke, "checkpoint": str(tiny), "max_length": 16})
+    dict(check_family(spec))[name]()
+
+
+@pytest.mark.parametrize("change", [{"first": None}, {"then": {"folder": "then"}}, {"names": []}, {"names": "note"},
+                                    {"first": {"folder": "first", "meta": {"runtime": "chain"}}}])
+def test_a_damaged_chain_is_one_sentence(change: dict[str, Any], tmp_path: Path) -> None:
+    from rightfit.errors import PackageError
+    from rightfit.package.runtimes import chain
+
+    meta = {"first": {"folder": "first", "meta": {"runtime": "text"}},
+            "then": {"folder": "then", "meta": {"runtime": "tabular"}}, "names": ["note"]}
+    with pytest.raises(PackageError, match="a chain must state two parts"):
+        chain.load(tmp_path, {**meta, **change})

@@ -105,7 +105,7 @@ def _recommended(fired: tuple[Rule, ...], effect: str, words: Words) -> tuple[st
 
 def _able(cards: Mapping[str, Card], asked: Description) -> Iterator[Card]:
     for card in cards.values():
-        if asked.problem in card.problems and not card.baseline and not card.scheme:
+        if asked.problem in card.problems and not card.baseline and not card.scheme and not card.kinds:
             yield card
 
 

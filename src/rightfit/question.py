@@ -113,7 +113,8 @@ def examine(question: Question, ranks: tuple[int, int] = (0, 100), consent: Cons
     data = narrowed(question.data)
     assert data is not None
     return dataclasses.replace(question, audit=found, data=data, test=narrowed(question.test),
-                               task=dataclasses.replace(question.task, features=len(names)))
+                               task=dataclasses.replace(question.task, features=len(names),
+                                                        kinds=tuple(sorted({c.kind for c in schema.features}))))
 
 
 def examine_meanwhile(question: Question, clock: Clock) -> Callable[[Question], Question]:

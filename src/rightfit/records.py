@@ -272,7 +272,8 @@ class Task:
 
     `classes` are the labels as text in the order of the probability columns (binary: the positive one is last);
     empty for regression; of an ordinal problem, lowest first. `cost` is the (k, k) matrix cost[true][predicted], or
-    empty. `outputs` is the width of predictions that are values. `quantiles`: their levels, rising.
+    empty. `outputs` is the width of predictions that are values. `quantiles`: their levels, rising. `kinds`: those of
+    the features, sorted.
     """
 
     modality: str
@@ -293,6 +294,7 @@ class Task:
     horizon: int | None = None
     rows: int = 0
     features: int = 0
+    kinds: tuple[str, ...] = ()
     complexity: str = ""
     reasons: Mapping[str, str] = field(default_factory=dict)
     questions: tuple[str, ...] = ()
@@ -467,7 +469,8 @@ class Family:
     measured before any training. `rung`: the share of the rows at which a first look tells enough; 1 for what is
     quick to train. `haste`: the share of its epochs that a first look takes. `paced`: a fit that its deadline cuts has
     planned for it and ends well, so that a refit may be cut.
-    `scheme`: the family takes part only when the user brings a model of this scheme.
+    `scheme`: the family takes part only when the user brings a model of this scheme; `kinds`: only where the features
+    have columns of all these kinds.
     `compose(members, weights)` gives the params of a candidate that is made of finished ones, {"family", "params"}
     each; such a family is never tried by itself. `resume(params, task, package)` gives an unfitted Model that goes on
     from a package of this family, or raises Unavailable.
@@ -495,6 +498,7 @@ class Family:
     haste: float = 1.0
     paced: bool = False
     scheme: str = ""
+    kinds: frozenset[str] = frozenset()
     compose: Callable[[Sequence[Mapping[str, Any]], Sequence[float]], Mapping[str, Any]] | None = None
     resume: Callable[[Mapping[str, Any], Task, Path], Model] | None = None
 

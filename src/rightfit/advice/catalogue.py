@@ -55,6 +55,7 @@ class Card:
     planned: bool = False
     baseline: bool = False
     scheme: str = ""
+    kinds: frozenset[str] = frozenset()
     family: Family | None = None
 
     def spoken(self, field: str, language: str = "en") -> str:
@@ -94,7 +95,8 @@ def card(family: Family) -> Card:
                 paper=facts.paper, licence=facts.licence, framework=facts.framework, good_at=facts.good_at,
                 bad_at=facts.bad_at, pretrained=facts.pretrained, tags=tags(family), rank=family.rank,
                 requires=family.requires, figures={k: v for k, v in told.items() if k != "tags"},
-                baseline=family.baseline, scheme=family.scheme, family=family)
+                baseline=family.baseline, scheme=family.scheme, kinds=family.kinds,
+                family=family)
 
 
 @cache

@@ -68,13 +68,15 @@ def understand(frame: pd.DataFrame, schema: Schema, need: Need, modality: str) -
         further.named(limit, problem) or metric.check(limit, bool(classes))
     time = _named(frame, need.time, "time")
     questions += _structure(frame, schema, target, group, time)
-    rows, features = int(known.sum()), len([c for c in schema.features if c.name not in target])
+    told = [c.kind for c in schema.features if c.name not in target]
+    rows, features = int(known.sum()), len(told)
     return Task(modality=modality, problem=problem, target=target, metric=name, classes=classes, cost=cost,
                 limits=need.limits(), serving=need.serving(),
                 outputs=len(classes) if problem == "multilabel" else len(quantiles) or len(target), group=group,
                 quantiles=quantiles, monotone=further.monotone(frame, schema, need, problem, target),
                 coverage=need.coverage, time=time, protected=_named(frame, need.protected, "protected"),
-                horizon=need.horizon, rows=rows, features=features, complexity=complexity(rows, features, len(classes)),
+                horizon=need.horizon, rows=rows, features=features, kinds=tuple(sorted(set(told))),
+                complexity=complexity(rows, features, len(classes)),
                 reasons=reasons, questions=tuple(questions))
 
 

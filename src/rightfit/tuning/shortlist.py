@@ -37,6 +37,9 @@ def obstacle(family: Family, task: Task, need: Need) -> str:
     """Why a family cannot take part, or an empty string."""
     if task.problem not in family.problems:
         return f"it does not solve {task.problem} problems"
+    lacking = sorted(family.kinds - set(task.kinds))
+    if lacking:
+        return f"it is for tables with columns of kind {', '.join(lacking)}, and this one has none"
     missing = [name for name in family.requires if importlib.util.find_spec(name) is None]
     if missing:
         return f"it needs {', '.join(missing)}, which is not installed: pip install 'rightfit[all]'"

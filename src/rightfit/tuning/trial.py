@@ -67,8 +67,8 @@ def hastened(candidate: Candidate, family: Family) -> tuple[Candidate, float]:
     params = {**family.defaults, **candidate.params}
     if family.haste == 1.0 or "epochs" not in params:
         return candidate, 1.0
-    fewer = {name: max(round(family.haste * params[name]), min(params[name], 1))
-             for name in ("epochs", "freeze_epochs") if name in params}
+    fewer: dict[str, Any] = {name: max(round(family.haste * params[name]), min(params[name], 1))
+                             for name in ("epochs", "freeze_epochs") if name in params}
     return replace(candidate, params={**candidate.params, **fewer}), fewer["epochs"] / max(params["epochs"], 1)
 
 

@@ -53,6 +53,7 @@ class Frozen(_net.TextModel):
         """Embed the texts, in an order drawn from the seed, and fit the head on those done in time."""
         from rightfit.models._nn import head
         from rightfit.models._nn.device import limited
+        from rightfit.models._nn.loop import seeded
 
         texts = self.prepared(data, seed)
         assert self.target is not None
@@ -65,7 +66,7 @@ class Frozen(_net.TextModel):
         weight = None if data.weight is None else np.asarray(data.weight, dtype=np.float64)[seen]
         groups = None if data.groups is None else np.asarray(data.groups)[seen]
         rows = head.Problem(X=features, y=target.y, weight=weight, groups=groups)
-        with limited():
+        with limited(), seeded(seed):
             self.head, learned = head.fit(str(self.params["head"]), rows, self.params, self.task, seed=seed,
                                           deadline=deadline)
         self.head.eval()
