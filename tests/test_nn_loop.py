@@ -6,18 +6,19 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from rightfit import trace
+from rightfit import cache, trace
 from rightfit.errors import UsageError
 from rightfit.records import Task
 
 torch = pytest.importorskip("torch")
 
-from rightfit.models._nn import device, export, loop, steps  # noqa: E402
+from rightfit.models._nn import checkpoint, device, export, loop, steps  # noqa: E402
 from rightfit.testing._case import in_time  # noqa: E402
 
 BINARY = Task(modality="image", problem="binary", target=("y",), metric="accuracy", classes=("a", "b"))
@@ -262,3 +263,55 @@ def test_the_probe_answers_quickly() -> None:
         return device.precision()
 
     assert in_time(probe, 1.0) in ("bf16", "fp32")
+
+
+# --- a killed fit -----------------------------------------------------------------------------------------------------
+
+class Killed(BaseException):
+    """Stands for the end of a process."""
+
+
+@pytest.mark.parametrize("recipe", [{"ema": 0.9}, {"optimizer": "sgd", "learning_rate": 0.05, "early_stopping": False},
+                                    {"freeze_epochs": 2}])
+def test_a_killed_fit_goes_on_where_it_was(recipe: dict[str, Any], monkeypatch: pytest.MonkeyPatch,
+                                           tmp_path: Path) -> None:
+    given = {"epochs": 6, "batch": 32, **recipe}
+    whole, _ = fitted(THREE, given)
+    monkeypatch.setattr(checkpoint, "EVERY_S", 0.0)
+    real, epochs = loop._epoch, []
+
+    def dying(net: Any, rows: Any, recipe: Any, task: Any, around: Any, epoch: int) -> Any:
+        epochs.append(epoch)
+        if len(epochs) == 4:
+            raise Killed
+        return real(net, rows, recipe, task, around, epoch)
+
+    monkeypatch.setattr(loop, "_epoch", dying)
+    with cache.at(tmp_path):
+        with pytest.raises(Killed):
+            fitted(THREE, given)
+        assert len(list((tmp_path / checkpoint.FOLDER).iterdir())) == 1
+        again, found = fitted(THREE, given)
+    assert epochs == [0, 1, 2, 3, 3, 4, 5] and found.epochs >= 1
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, again.state_dict()[name]), name
+    assert not list((tmp_path / checkpoint.FOLDER).iterdir())
+
+
+def test_checkpoints_of_others_and_torn_ones_are_not_taken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    model, recipe = net(THREE), {"epochs": 3}
+    with cache.at(tmp_path):
+        one = checkpoint.keeper(model, recipe, 100, 0)
+        others = [checkpoint.keeper(net(BINARY), recipe, 100, 0), checkpoint.keeper(model, {"epochs": 4}, 100, 0),
+                  checkpoint.keeper(model, recipe, 101, 0), checkpoint.keeper(model, recipe, 100, 1)]
+    assert one.path is not None and not one.due() and len({k.path for k in (one, *others)}) == 5
+    one.write({"epoch": 2})
+    assert one.read() == {"epoch": 2} and [k.read() for k in others] == [None] * 4
+    one.path.write_bytes(one.path.read_bytes()[:40])
+    assert one.read() is None and not one.path.exists()
+    one.write({"wrong": Killed()})
+    assert one.read() is None  # nothing but tensors and plain values is read
+    monkeypatch.setattr(torch, "save", lambda *args: (_ for _ in ()).throw(OSError("full")))
+    one.write({"epoch": 3})
+    assert not list(one.path.parent.iterdir())
+    assert checkpoint.keeper(model, recipe, 100, 0).read() is None  # outside of a run

@@ -44,6 +44,17 @@ class AdamW:
                                     [], steps, lr=group["lr"], beta1=self._betas[0], beta2=self._betas[1],
                                     weight_decay=group["weight_decay"], eps=self._eps, amsgrad=False, maximize=False)
 
+    def state_dict(self) -> dict[str, Any]:
+        """The moments and the number of steps of each parameter in order, None where there was no step yet."""
+        return {"moments": [self._state.get(p) for group in self.param_groups for p in group["params"]]}
+
+    def load_state_dict(self, found: dict[str, Any]) -> None:
+        """Go on from what `state_dict` gave for parameters of the same shapes."""
+        every = [p for group in self.param_groups for p in group["params"]]
+        self._state = {p: (first.to(p.device), second.to(p.device), steps.to(p.device))
+                       for p, moments in zip(every, found["moments"], strict=True) if moments is not None
+                       for first, second, steps in [moments]}
+
     def _of(self, p: Any) -> tuple[Any, Any, Any]:
         import torch
 

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from rightfit import metrics, trace
-from rightfit.models._nn import steps
+from rightfit.models._nn import checkpoint, steps
 from rightfit.models._nn.device import autocast, device, limited, suits
 from rightfit.records import Task, frozen
 
@@ -74,19 +74,24 @@ class _Clock:
 
     def __init__(self, total: int, deadline: float) -> None:
         self.total, self.planned, self.deadline = float(total), total, deadline
-        self.done, self.progress = 0, 0.0
+        self.done, self.progress, self.before = 0, 0.0, 0
         self.start = time.monotonic()
         self.last = 0.0
         self.reserve = RESERVE
 
+    def resume(self, done: int, progress: float) -> None:
+        """So many steps were done before, by another process: they say nothing of this one's pace."""
+        self.done, self.progress, self.before = done, progress, done
+
     def step(self, seconds: float) -> None:
         """One step was done and took so long; the first one is not representative."""
         self.done += 1
-        if self.done == 2:
+        own = self.done - self.before
+        if own == 2:
             self.start = time.monotonic() - 2 * seconds
         self.last = seconds
         left = self.deadline - time.monotonic() - self.reserve
-        each = (time.monotonic() - self.start) / self.done
+        each = (time.monotonic() - self.start) / own
         fits = self.done + max(left, 0.0) / max(each, 1e-9)
         self.total = min(float(self.planned), fits)
         self.progress = min(max(self.progress, self.done / self.total), 1.0)
@@ -130,14 +135,16 @@ def fit(net: Any, rows: Rows, recipe: Mapping[str, Any], task: Task, *, seed: in
     recipe: epochs, learning_rate, weight_decay, batch, optimizer (adamw, sgd), schedule (onecycle, cosine, constant),
     warmup, label_smoothing, mixup, cutmix, loss (auto, focal), balanced, clip, ema, early_stopping, patience,
     freeze_epochs, head_only, backbone_rate, frozen_norm; each has a default. Early stopping looks at task.metric on
-    inner rows. Equal seeds give equal weights on one machine unless the deadline cuts the plan.
+    inner rows. Equal seeds give equal weights on one machine unless the deadline cuts the plan; a fit of a run that was
+    killed goes on from its last checkpoint.
     """
     random = np.random.default_rng(seed)
     inner = steps.inner_split(rows, task, random) if recipe.get("early_stopping", True) else None
     train, valid = (rows, None) if inner is None else (rows.take(inner[0]), rows.take(inner[1]))
     with seeded(seed), limited():
         try:
-            return _train(_placed(net), (train, valid), recipe, task, random, deadline)
+            keeper = checkpoint.keeper(net, recipe, len(train), seed)
+            return _train(_placed(net), (train, valid), recipe, task, (random, deadline, keeper))
         finally:
             net.requires_grad_(True).to("cpu").eval()
 
@@ -150,14 +157,19 @@ def _placed(net: Any) -> Any:
 
 
 def _train(net: Any, parts: tuple[Rows, Rows | None], recipe: Mapping[str, Any], task: Task,
-           random: np.random.Generator, deadline: float) -> Fitted:
+           around: tuple[np.random.Generator, float, checkpoint.Keeper]) -> Fitted:
     train, valid = parts
+    random, deadline, keeper = around
     epochs, size = max(int(recipe.get("epochs", 20)), 1), max(int(recipe.get("batch", 64)), 1)
     patience = int(recipe.get("patience") or epochs)
     clock = _Clock(epochs * max(round(len(train) / size), 1), deadline)
     steer = steps.optimiser(net, recipe)
     average = _Average(net, float(recipe["ema"])) if recipe.get("ema") else None
     best, kept, at, epoch, begun = (-float("inf"), -float("inf")), None, 0, 0, time.monotonic()
+    was = keeper.read()
+    if was is not None:
+        best, kept, at, epoch = tuple(was["best"]), was["kept"], was["at"], was["epoch"]
+        _resume(was, net, (random, clock, steer, average))
     while epoch < epochs and not clock.over:
         loss, sound = _epoch(net, train, recipe, task, (random, clock, steer, average), epoch)
         epoch += 1
@@ -172,10 +184,42 @@ def _train(net: Any, parts: tuple[Rows, Rows | None], recipe: Mapping[str, Any],
                 at, kept = epoch, None
         if not sound or epoch - at >= patience:
             break
+        if keeper.due():
+            keeper.write({"best": list(best), "kept": kept, "at": at, "epoch": epoch,
+                          **_state(net, (random, clock, steer, average))})
+    keeper.drop()
     if kept is not None:
         net.load_state_dict(kept)
     cut = 0 < at == epoch and clock.done < clock.planned
     return Fitted(epochs=epochs if cut else max(at, 1), score=best[0] if valid is not None and at else float("nan"))
+
+
+def _state(net: Any, around: tuple[Any, ...]) -> dict[str, Any]:
+    """Everything that the next epoch depends on."""
+    import torch
+
+    random, clock, steer, average = around
+    cuda = torch.cuda.get_rng_state_all() if device().type == "cuda" else []
+    return {"net": net.state_dict(), "steer": steer.state_dict(), "done": clock.done, "progress": clock.progress,
+            "average": {"values": average.values, "count": average.count} if average else None,
+            "random": random.bit_generator.state, "torch": torch.get_rng_state(), "cuda": cuda}
+
+
+def _resume(was: Mapping[str, Any], net: Any, around: tuple[Any, ...]) -> None:
+    """Put back what `_state` told."""
+    import torch
+
+    random, clock, steer, average = around
+    net.load_state_dict(was["net"])
+    steer.load_state_dict(was["steer"])
+    clock.resume(was["done"], was["progress"])
+    if average:
+        average.values = {name: value.to(device()) for name, value in was["average"]["values"].items()}
+        average.count = was["average"]["count"]
+    random.bit_generator.state = was["random"]
+    torch.set_rng_state(was["torch"])
+    if was["cuda"] and device().type == "cuda":
+        torch.cuda.set_rng_state_all(was["cuda"])
 
 
 def _copy(net: Any) -> dict[str, Any]:
