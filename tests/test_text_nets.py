@@ -467,6 +467,27 @@ def test_no_row_is_scored_by_a_head_that_saw_it(tiny: Path, tmp_path: Path) -> N
     assert seen[0].schema.features[-1].kind == "numeric" and abs(np.corrcoef(score, data.y)[0, 1]) < 0.25
 
 
+def test_an_encoder_beside_a_table_is_measured_untrained_and_made_smaller(tiny: Path, tmp_path: Path) -> None:
+    from rightfit.models.tabular import mixed
+    from rightfit.records import Step
+    from rightfit.tuning.compress import apply_steps
+
+    data, task = moody(200, 3)
+    params = {"checkpoint": str(tiny), "inner": "linear", "max_length": 16}
+    with cache.at(tmp_path / "cache"):
+        bare = mixed.untrained(params, task, data.take(np.arange(64)))
+        model = mixed.build(params, task).fit(data, seed=0, deadline=time.monotonic() + 60)
+        small = apply_steps(model, (Step(name="int8_dynamic"),), data, task, 0)
+    sizes = {}
+    for name, one in (("bare", bare), ("whole", model), ("small", small)):
+        home = tmp_path / name
+        home.mkdir()
+        one.save(home)
+        sizes[name] = (home / "first" / "model.onnx").stat().st_size
+    assert sizes["small"] < 0.7 * sizes["whole"] and sizes["bare"] == pytest.approx(sizes["whole"], rel=0.02)
+    np.testing.assert_allclose(small.predict(data.X), model.predict(data.X), atol=0.05)
+
+
 def mixed_conformance() -> list[Any]:
     from rightfit.models.tabular import mixed
 

@@ -2,8 +2,8 @@
 
     RIGHTFIT_DATA=../shared/data python benchmarks/replay/many.py [--cases 200] [--minutes 60]
 
-For each table and seed 500 rows are staged as `choose` stages them, and all others, 5,000 at most, are held out: few
-rows to choose by, many to judge by. Every configuration is trained on every fold (defaults and points drawn from the
+For each table and seed a third of the rows, 5,000 at most, is held out, and 500 of the others are staged as `choose`
+stages them: few rows to choose by, many to judge by. Every configuration is trained on every fold (defaults and points drawn from the
 spaces of quick families). The winner of full cross-validation is promised with the corrected estimate that a decision
 carries, trained on all rows, and scored on the held-out ones. `naive` is the promise without the correction, as other
 systems give it. `default_better`: LightGBM's untuned default, trained alike, beats the pick on the held-out rows beyond
@@ -60,9 +60,9 @@ def opened(name: str, seed: int) -> Split:
     """The same split for the same table and seed."""
     real = next(common.tables([name]))
     frame, need = common.load(real)
-    share = max(1 - ROWS / len(frame), 1 / 3)
-    rest, held = common.outer(frame, need, real.problem != "regression", share, seed)
-    some = np.sort(np.random.default_rng(seed).permutation(held)[:HELD])
+    random = np.random.default_rng(seed)
+    rest, held = common.outer(frame, need, real.problem != "regression", 1 / 3, seed)
+    rest, some = np.sort(random.permutation(rest)[:ROWS]), np.sort(random.permutation(held)[:HELD])
     need = dataclasses.replace(need, metric=METRIC[real.problem], seed=seed, problem=real.problem)
     question = examine(ask(frame.iloc[rest].reset_index(drop=True), need, frame.iloc[some].reset_index(drop=True)),
                        (0, 50))

@@ -23,6 +23,7 @@ from rightfit.records import Column, Dataset, Facts, Family, Model, Schema, Task
 DEFAULTS: Mapping[str, Any] = {**frozen_encoder.DEFAULTS, "inner": "lightgbm", "inner_params": {}}
 FOLDS = 5
 SHARE = 0.6  # of the time, for reading the texts
+UNTRAINED_S = 5.0
 
 
 class Mixed:
@@ -49,18 +50,32 @@ class Mixed:
     def _read(self, data: Dataset, seed: int, until: float) -> Dataset:
         """The rows with what the texts say of the target as further columns."""
         self.reader, self.names = None, ()
-        if data.y is None or not any(c.kind == "text" and c.name in data.X for c in data.schema.features):
+        if not _has_texts(data):
             return data
-        named = (*frozen_encoder.DEFAULTS, "checkpoint", "fingerprint")
-        own = {name: self.params[name] for name in named if name in self.params}
-        self.reader = frozen_encoder.build(own, dataclasses.replace(self.task, modality="text"))
+        self.reader = frozen_encoder.build(_own(self.params), dataclasses.replace(self.task, modality="text"))
         self.reader.fit(data, seed=seed, deadline=until)
-        scores = self._crossed(data, self.reader, seed, until)
+        self.learned = {"l2": self.reader.learned.get("l2", self.params["l2"])}
+        return self._widened(data, self._crossed(data, self.reader, seed, until))
+
+    def untrained(self, data: Dataset) -> Mixed:
+        """The same with an encoder and a head of random weights, and a tabular model that is soon fitted."""
+        inner = registry.plugin("rightfit.models", str(self.params["inner"]), "family")
+        if _has_texts(data):
+            self.reader = frozen_encoder.untrained(_own(self.params), dataclasses.replace(self.task, modality="text"),
+                                                   data)
+            scores = np.asarray(self.reader.predict(data.X), np.float64).reshape(len(data), -1)
+            data = self._widened(data, self._taken(scores))
+        quick: Model = inner.build({**inner.defaults, **inner.smoke}, self.task)
+        self.model = quick.fit(data, seed=0, deadline=time.monotonic() + UNTRAINED_S)
+        return self
+
+    def _widened(self, data: Dataset, scores: Any) -> Dataset:
+        """The rows with the scores (n, k) as further columns."""
+        assert self.reader is not None
         labels = self.task.classes[-scores.shape[1]:] if self.task.classifies else self.task.target
         about = " + ".join(self.reader.columns)
         self.names = tuple(f"{about} ({label}, encoder)" for label in labels)
         columns = tuple(Column(name=name, kind="numeric", dtype="float64") for name in self.names)
-        self.learned = {"l2": self.reader.learned.get("l2", self.params["l2"])}
         return dataclasses.replace(data, X=self._joined(data.X, scores),
                                    schema=Schema(columns=(*data.schema.columns, *columns)))
 
@@ -113,6 +128,16 @@ class Mixed:
         return {"runtime": "chain", **parts, "names": list(self.names)}
 
 
+def _has_texts(data: Dataset) -> bool:
+    return data.y is not None and any(c.kind == "text" and c.name in data.X for c in data.schema.features)
+
+
+def _own(params: Mapping[str, Any]) -> dict[str, Any]:
+    """What of the params is the encoder's."""
+    named = (*frozen_encoder.DEFAULTS, "checkpoint", "fingerprint")
+    return {name: params[name] for name in named if name in params}
+
+
 def _scored(X: Any, y: Any, rows: tuple[Any, Any], weight: Any, params: Mapping[str, Any],
             how: tuple[Task, int, float]) -> Any:
     """Scores (m, k) of the held rows by a head on the others."""
@@ -137,6 +162,11 @@ def build(params: Mapping[str, Any], task: Task) -> Mixed:
     return Mixed({**DEFAULTS, **params}, task)
 
 
+def untrained(params: Mapping[str, Any], task: Task, data: Dataset) -> Mixed:
+    """Encoder, head and tabular model of about the same cost, before any training."""
+    return build(params, task).untrained(data)
+
+
 SPEC = Family(
     name="mixed", modality="tabular", problems=_net.PROBLEMS, build=build, kinds=frozenset({"text"}),
     facts=Facts(year=2021, paper="Shi et al. 2021, Benchmarking Multimodal AutoML for Tabular Data with Text Fields; "
@@ -149,4 +179,4 @@ SPEC = Family(
     handles=frozenset({"missing", "categorical", "text", "weights", "nonlinear"}),
     seconds=lambda task: 8.0 + 6e-3 * task.rows, requires=("torch", "transformers", "tokenizers", "lightgbm"),
     smoke={"inner": "lightgbm", "inner_params": {"n_estimators": 60, "learning_rate": 0.2, "num_leaves": 15}},
-    prepare=_encoder.prepare, rank=8)
+    prepare=_encoder.prepare, untrained=untrained, rank=8, rung=0.25)

@@ -3,7 +3,7 @@
     with listening() as heard:
         scorer = load(folder)
         scorer.frame(X)
-    heard["model.onnx"]   # the arrays that core was given
+    heard["/package/model.onnx"]   # the arrays that core was given
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Score = Callable[[Any], Any]
 
 @contextlib.contextmanager
 def listening() -> Iterator[dict[str, list[Any]]]:
-    """{file name: arrays in the order of the calls} of the cores that are loaded within it.
+    """{file: arrays in the order of the calls} of the cores that are loaded within it.
 
     >>> with listening() as heard:
     ...     double = tapped("core.onnx", lambda X: 2 * X)

@@ -36,7 +36,7 @@ def load(path: Path) -> Callable[[Any], Any]:
         raise PackageError(f"an ONNX graph must have one input X and one output Y; got inputs={inputs} "
                            f"and outputs={outputs}.")
     run = session.run
-    return _tap.tapped(path.name, lambda X: run(["Y"], {"X": X})[0])
+    return _tap.tapped(str(path), lambda X: run(["Y"], {"X": X})[0])
 
 
 SPEC = Core(name="onnx", load=load, requires=("onnxruntime",))

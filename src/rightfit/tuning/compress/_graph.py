@@ -108,10 +108,18 @@ class Net:
         self.constants = {c.name: c for c in self.graph.initializer}
 
 
+def _graphs(folder: Path, meta: Mapping[str, Any]) -> Iterator[Path]:
+    """The graphs of a runtime's own cores, then those of the runtimes that it is made of, each in its folder."""
+    yield from (folder / str(core["file"]) for core in meta.get("cores") or () if core.get("format") == "onnx")
+    for value in meta.values():
+        for part in value if isinstance(value, list) else [value]:
+            if isinstance(part, Mapping) and "folder" in part and isinstance(part.get("meta"), Mapping):
+                yield from _graphs(folder / str(part["folder"]), part["meta"])
+
+
 def files(folder: Path, meta: Mapping[str, Any], step: str) -> list[Path]:
     """The ONNX graphs of a saved model. Raises UsageError where there is none."""
-    cores = meta.get("cores") or ()
-    found = [folder / str(core["file"]) for core in cores if core.get("format") == "onnx"]
+    found = list(_graphs(folder, meta))
     if not found:
         raise UsageError(f"{step} needs a model with an ONNX graph; got runtime={meta.get('runtime')!r} without one, "
                          "leave the step out.")

@@ -27,7 +27,7 @@ def some(folder: Path, meta: Mapping[str, Any], rows: Dataset, seed: int) -> dic
 
 
 def heard(folder: Path, meta: Mapping[str, Any], rows: Dataset, most: int, seed: int) -> dict[str, list[Any]]:
-    """{graph's file: arrays X (m, ...)} of at most `most` rows drawn at random. Raises UsageError without rows."""
+    """{file of a graph: arrays X (m, ...)} of at most `most` rows drawn at random. Raises UsageError without rows."""
     if not len(rows):
         raise UsageError("calibration needs rows; got rows=0, give some.")
     some = np.sort(np.random.default_rng(seed).permutation(len(rows))[:most])

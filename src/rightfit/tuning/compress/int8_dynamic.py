@@ -104,7 +104,7 @@ def apply(folder: Path, meta: Mapping[str, Any], rows: Dataset, task: Task, para
 
     def change(model: Any, path: Path) -> tuple[Any, int]:
         net = Net(_graph.simplified(model))
-        _bias.correct(net, heard.get(path.name, ()), lambda node, name: _back(net, node, name, most))
+        _bias.correct(net, heard.get(str(path), ()), lambda node, name: _back(net, node, name, most))
         quantised, nodes, count = _Rows(net), list[Any](), 0
         for node in net.graph.node:
             if _fits(net, node):

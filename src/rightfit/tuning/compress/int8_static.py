@@ -136,7 +136,7 @@ def apply(folder: Path, meta: Mapping[str, Any], rows: Dataset, task: Task, para
         names, count = _inside(net, first)
         if not count:
             return net.model, 0
-        arrays = list(_inputs.pieces(heard[path.name], piece))
+        arrays = list(_inputs.pieces(heard[str(path)], piece))
         _bias.correct(net, arrays, lambda node, name: _back(net, node, name, node.name in names, most))
         small = _graph.Net(_quantised(net.model, arrays, names, method, most))
         store(small)

@@ -28,7 +28,7 @@ def apply(folder: Path, meta: Mapping[str, Any], rows: Dataset, task: Task, para
 
     def change(model: Any, path: Path) -> tuple[Any, int]:
         net = _graph.Net(_graph.simplified(model))
-        _bias.correct(net, heard.get(path.name, ()), lambda node, name: restored(
+        _bias.correct(net, heard.get(str(path), ()), lambda node, name: restored(
             node, 1, net.array(name)) if net.large(name) else None)
         count = store(net)
         return net.model, count
