@@ -60,8 +60,9 @@ def measured(name: str, way: str, budget: float, weights: tuple[str, ...]) -> di
     mixed = [t["metric"]["value"] for t in done.trials if t["family"] == "mixed" and t["metric"]["value"] is not None]
     members = [m["family"] for m in (chosen.get("params") or {}).get("members", ())]
     return {"set": name, "way": way, "budget_s": budget, "train": len(train), "test": len(test),
-            "r2": told.get("value"), "low": told.get("low"), "high": told.get("high"), "promised": done.estimate.get("value"),
-            "chosen": chosen.get("family", ""), "members": " ".join(members), "best_mixed": max(mixed, default=""),
+            "r2": told.get("value"), "low": told.get("low"), "high": told.get("high"),
+            "promised": done.estimate.get("value"), "chosen": chosen.get("family", ""),
+            "members": " ".join(members), "best_mixed": max(mixed, default=""),
             "latency_p95_ms": (done.measured or {}).get("latency_p95_ms", ""), "wall_s": time.monotonic() - began}
 
 

@@ -3,11 +3,12 @@
     RIGHTFIT_DATA=../shared/data python benchmarks/replay/many.py [--cases 200] [--minutes 60]
 
 For each table and seed a third of the rows, 5,000 at most, is held out, and 500 of the others are staged as `choose`
-stages them: few rows to choose by, many to judge by. Every configuration is trained on every fold (defaults and points drawn from the
-spaces of quick families). The winner of full cross-validation is promised with the corrected estimate that a decision
-carries, trained on all rows, and scored on the held-out ones. `naive` is the promise without the correction, as other
-systems give it. `default_better`: LightGBM's untuned default, trained alike, beats the pick on the held-out rows beyond
-chance. Cases that results/replay_many.csv holds are not computed again; the summary goes to replay_many_summary.csv.
+stages them: few rows to choose by, many to judge by. Every configuration is trained on every fold (defaults and points
+drawn from the spaces of quick families). The winner of full cross-validation is promised with the corrected estimate
+that a decision carries, trained on all rows, and scored on the held-out ones. `naive` is the promise without the
+correction, as other systems give it. `default_better`: LightGBM's untuned default, trained alike, beats the pick on the
+held-out rows beyond chance. Cases that results/replay_many.csv holds are not computed again; the summary goes to
+replay_many_summary.csv.
 """
 
 from __future__ import annotations
@@ -63,6 +64,9 @@ def opened(name: str, seed: int) -> Split:
     random = np.random.default_rng(seed)
     rest, held = common.outer(frame, need, real.problem != "regression", 1 / 3, seed)
     rest, some = np.sort(random.permutation(rest)[:ROWS]), np.sort(random.permutation(held)[:HELD])
+    if real.problem != "regression":  # a class that no row to choose by has cannot be judged
+        target = frame[str(need.target)].astype(str).to_numpy()
+        some = some[np.isin(target[some], target[rest])]
     need = dataclasses.replace(need, metric=METRIC[real.problem], seed=seed, problem=real.problem)
     question = examine(ask(frame.iloc[rest].reset_index(drop=True), need, frame.iloc[some].reset_index(drop=True)),
                        (0, 50))
