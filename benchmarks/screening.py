@@ -68,7 +68,8 @@ def pictured(name: str, rows: int, held: int, home: Path) -> Given:
 
 SETS: Mapping[str, Callable[[Path], Given]] = {
     "thucnews 3000": lambda home: written("thucnews_dev", 3000, home),
-    "waimai 3000": lambda home: written("waimai_10k", 3000, home),
+    "thucnews 10000": lambda home: written("thucnews_dev", 10_000, home),
+    "waimai 9500": lambda home: written("waimai_10k", 9_500, home),
     "cifar10 1500": lambda home: pictured("cifar10_20k", 1500, 2000, home),
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -291,7 +292,10 @@ def test_a_killed_fit_goes_on_where_it_was(recipe: dict[str, Any], monkeypatch: 
         with pytest.raises(Killed):
             fitted(THREE, given)
         assert len(list((tmp_path / checkpoint.FOLDER).iterdir())) == 1
-        again, found = fitted(THREE, given)
+        with trace.collecting() as points:
+            again, found = fitted(THREE, given)
+    assert [point["epoch"] for point in points] == [1, 2, 3, 4, 5, 6]
+    assert all(a["seconds"] < b["seconds"] for a, b in itertools.pairwise(points))
     assert epochs == [0, 1, 2, 3, 3, 4, 5] and found.epochs >= 1
     for name, value in whole.state_dict().items():
         assert torch.equal(value, again.state_dict()[name]), name

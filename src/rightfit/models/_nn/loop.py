@@ -73,7 +73,7 @@ class _Clock:
     """
 
     def __init__(self, total: int, deadline: float) -> None:
-        self.total, self.planned, self.deadline = float(total), total, deadline
+        self.total, self.planned, self.deadline = float(max(total, 1)), total, deadline
         self.done, self.progress, self.before = 0, 0.0, 0
         self.start = time.monotonic()
         self.last = 0.0
@@ -90,10 +90,10 @@ class _Clock:
         if own == 2:
             self.start = time.monotonic() - 2 * seconds
         self.last = seconds
-        left = self.deadline - time.monotonic() - self.reserve
-        each = (time.monotonic() - self.start) / own
-        fits = self.done + max(left, 0.0) / max(each, 1e-9)
-        self.total = min(float(self.planned), fits)
+        if own > 1:
+            left = self.deadline - time.monotonic() - self.reserve
+            each = (time.monotonic() - self.start) / own
+            self.total = min(float(self.planned), self.done + max(left, 0.0) / max(each, 1e-9))
         self.progress = min(max(self.progress, self.done / self.total), 1.0)
 
     @property
@@ -166,16 +166,20 @@ def _train(net: Any, parts: tuple[Rows, Rows | None], recipe: Mapping[str, Any],
     steer = steps.optimiser(net, recipe)
     average = _Average(net, float(recipe["ema"])) if recipe.get("ema") else None
     best, kept, at, epoch, begun = (-float("inf"), -float("inf")), None, 0, 0, time.monotonic()
-    was = keeper.read()
+    was, curve = keeper.read(), list[dict[str, float]]()
     if was is not None:
-        best, kept, at, epoch = tuple(was["best"]), was["kept"], was["at"], was["epoch"]
+        best, kept, at, epoch, curve = tuple(was["best"]), was["kept"], was["at"], was["epoch"], was["curve"]
+        begun -= max((point["seconds"] for point in curve), default=0.0)
+        for point in curve:
+            trace.point(**point)
         _resume(was, net, (random, clock, steer, average))
     while epoch < epochs and not clock.over:
         loss, sound = _epoch(net, train, recipe, task, (random, clock, steer, average), epoch)
         epoch += 1
         with average.swapped(net) if average else contextlib.nullcontext():
             score = _judge(net, valid, task, clock)
-            trace.point(epoch=epoch, loss=loss, score=score[0], seconds=time.monotonic() - begun)
+            curve.append({"epoch": epoch, "loss": loss, "score": score[0], "seconds": time.monotonic() - begun})
+            trace.point(**curve[-1])
             if valid is not None and sound and score > best:
                 best, at, kept = score, epoch, _copy(net)
             elif valid is None and sound and (average is not None or kept is None or epoch == epochs or clock.over):
@@ -185,7 +189,7 @@ def _train(net: Any, parts: tuple[Rows, Rows | None], recipe: Mapping[str, Any],
         if not sound or epoch - at >= patience:
             break
         if keeper.due():
-            keeper.write({"best": list(best), "kept": kept, "at": at, "epoch": epoch,
+            keeper.write({"best": list(best), "kept": kept, "at": at, "epoch": epoch, "curve": curve,
                           **_state(net, (random, clock, steer, average))})
     keeper.drop()
     if kept is not None:
