@@ -375,6 +375,32 @@ def replay_honesty(rows: list[Row]) -> list[str]:
     return [*table(head, lines), *throughout(rows, ("machine", "versions", "date"))]
 
 
+def replay_many_summary(rows: list[Row]) -> list[str]:
+    """Promises over many splits, beside what they would be without the correction."""
+    def spread(row: Row, name: str) -> str:
+        return f"{float(row[name]):+.2f} [{float(row[name + '_low']):+.2f}, {float(row[name + '_high']):+.2f}]" \
+            if row[name] else ""
+
+    names = {"roc_auc": "ROC AUC, points", "log_loss": "log loss, percent", "rmse": "RMSE, percent"}
+    lines = [[names.get(row["metric"], row["metric"]), row["cases"], row["tables"],
+              f"{float(row['configurations']):.0f}", spread(row, "naive_optimism"), spread(row, "optimism"),
+              f"{float(row['covered']):.1%}", f"{float(row['default_better']):.1%}"] for row in rows]
+    head = ("metric", "cases", "tables", "configurations", "optimism of the winner's own score",
+            "optimism of the promise", "covered", "the default is better beyond chance")
+    return [*table(head, lines), *throughout(rows, ("machine", "versions", "date"))]
+
+
+def mixed(rows: list[Row]) -> list[str]:
+    """Texts beside other columns: what they add, and what an encoder of them adds."""
+    lines = [[row["set"], row["way"], row["train"], row["test"],
+              f"{float(row['r2']):.3f} [{float(row['low']):.3f}, {float(row['high']):.3f}]",
+              f"{float(row['promised']):.3f}", row["chosen"], row["members"],
+              f"{float(row['best_mixed']):.3f}" if row["best_mixed"] else ""] for row in rows]
+    head = ("set", "way", "rows", "test", "R2 on the test part", "promised", "chosen", "of",
+            "best of `mixed`, promised")
+    return [*table(head, lines), *throughout(rows, ("budget_s", "machine", "versions", "date"))]
+
+
 def throughout(rows: list[Row], names: Sequence[str]) -> list[str]:
     """A closing line with what was the same on every row."""
     same = constant(rows)
