@@ -115,8 +115,8 @@ def mljar(job: dict[str, Any], train: Any, home: Path) -> tuple[Any, dict[str, A
                             "regression": "regression"}[job["problem"]])
     model.fit(_plain(train.drop(columns=job["target"])), train[job["target"]])
     board = model.get_leaderboard()
-    best = board.loc[board["metric_value"].idxmax() if metric == "auc" else board["metric_value"].idxmin()]
-    return None, {"promised": float(best["metric_value"]), "chosen": str(best["name"]), "candidates": len(board)}
+    best = board.loc[board["metric_value"].idxmin()]  # its areas under the curve are told with their sign turned
+    return None, {"promised": abs(float(best["metric_value"])), "chosen": str(best["name"]), "candidates": len(board)}
 
 
 def mljar_load(job: dict[str, Any], home: Path) -> tuple[Predict, list[str], Any]:
@@ -151,7 +151,9 @@ def lightautoml(job: dict[str, Any], train: Any, home: Path) -> tuple[Any, dict[
     seen = model.fit_predict(train, roles={"target": job["target"]}, verbose=0).data
     known = ~np.isnan(seen).any(axis=1)
     joblib.dump(model, home / "lama.joblib")
-    told = _score(job, _lama_classes(model, job), train[job["target"]][known], seen[known])
+    # Of several classes its out-of-fold columns stand in another order than its predictions: no promise can be read.
+    told = None if job["problem"] == "multiclass" else _score(job, _lama_classes(model, job),
+                                                              train[job["target"]][known], seen[known])
     return None, {"promised": told, "chosen": "blend", "candidates": 0}
 
 
