@@ -1,5 +1,6 @@
 """What trials will take before they start: learned as a race goes on, and used to leave out what cannot finish."""
 
+import dataclasses
 import itertools
 import math
 from types import SimpleNamespace
@@ -32,7 +33,8 @@ def racing(**families):
                             candidates={}, folds=lambda key: ())
     short = SimpleNamespace(families={n: family(n, s) for n, s in families.items()},
                             candidates=tuple(Candidate(family=n) for n in families))
-    return SimpleNamespace(board=board, short=short, empty=False, memory_mib=2000.0, left_out={}, earlier={})
+    return SimpleNamespace(board=board, short=short, empty=False, memory_mib=2000.0, left_out={}, earlier={},
+                           looks=lambda unit: unit.fidelity < 1.0)
 
 
 def done(at, name, fit_s, rows=1000.0, fold=0, params=None, **more):
@@ -133,3 +135,13 @@ def test_the_next_run_on_this_machine_begins_with_what_was_seen(tmp_path, monkey
     assert told(at, "a").high / told(at, "a").low < before.high / before.low
     next((tmp_path / "rightfit").iterdir()).write_text("{")
     assert forecast.recall() == {}, "what is damaged is forgotten"
+
+
+def test_a_first_look_does_part_of_the_work_and_says_all_of_it() -> None:
+    at = racing(slow=0.1)
+    at.short.families["slow"] = dataclasses.replace(at.short.families["slow"], haste=0.5)
+    for _ in range(3):
+        done(at, "slow", 12.5, rows=250.0, work=0.5)
+    whole, look = (forecast.of(at, Unit(candidate=Candidate(family="slow"), fold=0, fidelity=share))["fit_s"].value
+                   for share in (1.0, 0.25))
+    assert whole == pytest.approx(100.0, rel=0.15) and look == pytest.approx(12.5, rel=0.15)
