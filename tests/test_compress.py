@@ -215,7 +215,7 @@ def test_graphs_of_texts(kind: str, name: str, tmp_path: Path, monkeypatch: pyte
 
     random, model = np.random.default_rng(0), texts(kind)
     ids = [random.integers(1, 500, (4, n)) for n in (5, 9, 12)]
-    monkeypatch.setattr(_inputs, "heard", lambda *_: {"model.onnx": ids})
+    monkeypatch.setattr(_inputs, "heard", lambda *_: {str(tmp_path / "model.onnx"): ids})
     (tmp_path / "model.onnx").write_bytes(model.SerializeToString())
     meta = {"runtime": "text", "cores": [{"format": "onnx", "file": "model.onnx"}]}
     spec = registry.plugin(compress.PLUGINS, name, "compression")
