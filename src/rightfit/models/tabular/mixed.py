@@ -91,9 +91,9 @@ class Mixed:
         parts = KFold(min(FOLDS, len(X)), shuffle=True, random_state=seed % 2**32).split(X) if whole else \
             GroupKFold(FOLDS).split(X, groups=groups)
         out: Any = None
-        for train, held in parts:
+        for at, (train, held) in enumerate(parts):  # a seed each: no head goes on from another's checkpoint
             found = _scored(X, y[train], (train, held), None if weight is None else weight[train], params,
-                            (reader.task, seed, until))
+                            (reader.task, seed + at, until))
             out = np.full((len(data), found.shape[1]), np.nan) if out is None else out
             out[done[held]] = found
         return self._taken(out)
