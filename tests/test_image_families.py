@@ -18,6 +18,7 @@ from rightfit.data._media import decode
 from rightfit.data.modalities._image_example import example
 from rightfit.errors import Unavailable, UnknownName
 from rightfit.records import Need, Task
+from rightfit.resources import hub
 
 torch = pytest.importorskip("torch")
 timm = pytest.importorskip("timm")
@@ -58,7 +59,7 @@ def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("RIGHTFIT_WEIGHTS", "TORCH_HOME", "HF_HOME"):
         monkeypatch.setenv(name, str(tmp_path / "none"))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    weights._reachable.cache_clear()
+    hub.reachable.cache_clear()
     weights._json.cache_clear()
     weights._download.cache_clear()
 

@@ -319,3 +319,45 @@ def test_checkpoints_of_others_and_torn_ones_are_not_taken(monkeypatch: pytest.M
     one.write({"epoch": 3})
     assert not list(one.path.parent.iterdir())
     assert checkpoint.keeper(model, recipe, 100, 0).read() is None  # outside of a run
+
+
+@pytest.mark.parametrize("batch", [60, 50])
+def test_a_batch_that_keeps_too_much_goes_through_in_parts_and_teaches_the_same(
+        batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = {"epochs": 3, "batch": batch, "early_stopping": False}
+
+    def trained() -> Any:
+        with loop.seeded(0):
+            model = torch.nn.Sequential(torch.nn.Linear(8, 32), torch.nn.Tanh(), torch.nn.Linear(32, 3))
+        loop.fit(model, made(THREE), recipe, THREE, seed=1, deadline=time.monotonic() + 60)
+        return model
+
+    whole = trained()
+    seen: list[int] = []
+    forward = torch.nn.Linear.forward
+    monkeypatch.setattr(torch.nn.Linear, "forward", lambda self, x: seen.append(len(x)) or forward(self, x))
+    monkeypatch.setattr(steps, "ROOM_MIB", 1e-9)
+    parts = trained()
+    assert 2 < max(seen) <= steps.LEAST_PART
+    for one, other in zip(whole.parameters(), parts.parameters(), strict=True):
+        assert torch.allclose(one, other, atol=1e-4)
+
+
+def test_what_a_row_keeps_is_weighed_on_the_longest() -> None:
+    class Long(torch.nn.Module):
+        def forward(self, x: Any) -> Any:
+            return torch.tanh(x * torch.ones(4, requires_grad=True)).sum(dim=1)
+
+    class Rows:
+        lengths = np.array([1, 5, 3])
+
+        def __init__(self) -> None:
+            self.asked: list[int] = []
+
+        def inputs(self, positions: Any, training: bool, generator: Any) -> Any:
+            self.asked = [int(i) for i in positions]
+            return (torch.zeros(len(positions), 4),)
+
+    rows = Rows()
+    assert steps.at_once(Long(), rows, 64) == 64
+    assert rows.asked == [2, 1]

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from rightfit.errors import Unavailable
+from rightfit.resources import hub as hub_place
 
 torch = pytest.importorskip("torch")
 safetensors = pytest.importorskip("safetensors.torch")
@@ -27,7 +28,7 @@ def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     weights._json.cache_clear()
     weights._download.cache_clear()
-    weights._reachable.cache_clear()
+    hub_place.reachable.cache_clear()
 
 
 def saved(path: Path, **tensors: Any) -> Path:
@@ -55,7 +56,7 @@ def test_the_hub_is_last_and_says_the_size_first(tmp_path: Path, monkeypatch: py
     hub = pytest.importorskip("huggingface_hub")
     got = saved(tmp_path / "got.safetensors")
     said: list[str] = []
-    monkeypatch.setattr(weights, "_reachable", lambda: True)
+    monkeypatch.setattr(hub_place, "reachable", lambda: True)
     monkeypatch.setattr(hub, "get_hf_file_metadata", lambda url, timeout: SimpleNamespace(size=7_400_000))
 
     def download(repo: str, file: str) -> str:

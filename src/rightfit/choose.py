@@ -71,7 +71,7 @@ def run(question: Question, folder: Path, clock: Clock, pool: Any, *, overwrite:
     from rightfit.report import html
     from rightfit.resources.machine import available_mib
     from rightfit.store import Store
-    from rightfit.tuning import blend, forecast, lineup, race
+    from rightfit.tuning import blend, forecast, lineup, prepare, race
 
     need = question.need
     memory = 0.8 * available_mib() / pool.workers
@@ -84,7 +84,7 @@ def run(question: Question, folder: Path, clock: Clock, pool: Any, *, overwrite:
         lineup.first_package(question, store, clock, watch)
         question = examine(question, (0, SLOW), remembered(consent, store))
         watch("audited", {"audit": question.audit})
-        racing = lineup.line_up(question, store, clock, memory, watch)
+        racing = lineup.line_up(question, store, clock, memory, watch, prepare.apart(pool))
         later = examine_meanwhile(question, clock)
         aim = target.load(need, question.task.limits)
         if aim is not None:

@@ -16,6 +16,7 @@ from rightfit.store import Store
 from rightfit.tuning import forecast, stage, trial
 from rightfit.tuning.board import Board
 from rightfit.tuning.clock import Clock
+from rightfit.tuning.prepare import Prepare, here
 from rightfit.tuning.race import Race, crown
 from rightfit.tuning.shortlist import shortlist
 
@@ -44,7 +45,7 @@ def first_package(question: Any, store: Store, clock: Clock,
 
 
 def line_up(question: Any, store: Store, clock: Clock, memory_mib: float,
-            watch: Callable[[str, Mapping[str, Any]], None]) -> Race:
+            watch: Callable[[str, Mapping[str, Any]], None], prepare: Prepare = here) -> Race:
     """A race ready to run; `question` is what was read and understood (see choose.Question)."""
     need, task, data = question.need, question.task, question.data
     n_folds, repeats = split.default_folds(len(data), task)
@@ -57,7 +58,7 @@ def line_up(question: Any, store: Store, clock: Clock, memory_mib: float,
     folder = store.folder / "stage"
     folder.mkdir(exist_ok=True)
     stage.write(folder, at)
-    short = shortlist(task, question.audit, need)
+    short = shortlist(task, question.audit, need, prepare)
     board = Board(task=task, stage=at, store=store, metric=base.find(task.metric, task.problem),
                   per_repeat=max(len(folds) // repeats, 1), baseline=short.baseline.key)
     race = Race(need=need, short=short, board=board, clock=clock, folder=folder, watch=watch, memory_mib=memory_mib,

@@ -14,6 +14,7 @@ from rightfit.advice.rules import Rule as Advised
 from rightfit.errors import Unavailable, UnknownName
 from rightfit.records import Audit, Candidate, Family, Need, Step, Task, frozen
 from rightfit.resources.machine import usable_cores
+from rightfit.tuning.prepare import Prepare, here
 
 NAMED = 2  # params in the name of a candidate that cannot take part, more where they do not tell it from another
 RUNG_ROWS = 10_000  # rows of the first rung on large tables
@@ -78,8 +79,8 @@ def of_modality(modality: str, need: Need) -> dict[str, Family]:
     return known
 
 
-def shortlist(task: Task, audit: Audit, need: Need) -> Shortlist:
-    """All defaults in prior order as the rules of the advice shift it, then the variants.
+def shortlist(task: Task, audit: Audit, need: Need, prepare: Prepare = here) -> Shortlist:
+    """All defaults in prior order as the rules of the advice shift it, then the variants, each with what it needs.
 
     Raises UnknownName for a family that does not exist.
     """
@@ -101,7 +102,9 @@ def shortlist(task: Task, audit: Audit, need: Need) -> Shortlist:
     wishes = [*_brought(fit, need), *((f, f.defaults) for f in racing),
               *((f, {**f.defaults, **v}) for f in racing for v in f.variants)]
     rejected = {n: r for n, r in reasons.items() if r}
-    found = {c.key: c for f, params in wishes if (c := _prepared(f, params, task, need, rejected)) is not None}
+    ready = prepare([(f.name, params) for f, params in wishes], task, need)
+    found = {c.key: c for (f, params), one in zip(wishes, ready, strict=True)
+             if (c := _candidate(f, params, one, rejected)) is not None}
     return Shortlist(candidates=_pretrained_first(list(found.values()), task.rows), families={f.name: f for f in fit},
                      baseline=Candidate(family=baseline.name, params=dict(baseline.defaults)),
                      rejected=rejected, treatments=planned(audit, task))
@@ -138,20 +141,16 @@ def _brought(families: list[Family], need: Need) -> Iterator[tuple[Family, Mappi
         yield from ((f, {**f.defaults, "source": source}) for f in families if f.scheme == scheme)
 
 
-def _prepared(family: Family, params: Mapping[str, Any], task: Task, need: Need,
-              rejected: dict[str, str]) -> Candidate | None:
+def _candidate(family: Family, params: Mapping[str, Any], ready: Mapping[str, Any] | str,
+               rejected: dict[str, str]) -> Candidate | None:
     """The candidate with everything it needs, or None with its reason in `rejected`."""
-    candidate = Candidate(family=family.name, params=dict(params))
-    if family.prepare is None:
-        return candidate
-    try:
-        return Candidate(family=family.name, params=dict(family.prepare(params, task, need)))
-    except Unavailable as error:
-        differs = [f"{k}={v}" for k, v in params.items() if family.defaults.get(k) != v]
-        names = [f"{family.name} ({', '.join(differs[:most])})" if differs else family.name
-                 for most in range(NAMED, max(len(differs), NAMED) + 1)]
-        rejected[next((name for name in names if name not in rejected), names[-1])] = str(error)
-        return None
+    if not isinstance(ready, str):
+        return Candidate(family=family.name, params=dict(ready))
+    differs = [f"{k}={v}" for k, v in params.items() if family.defaults.get(k) != v]
+    names = [f"{family.name} ({', '.join(differs[:most])})" if differs else family.name
+             for most in range(NAMED, max(len(differs), NAMED) + 1)]
+    rejected[next((name for name in names if name not in rejected), names[-1])] = ready
+    return None
 
 
 def planned(audit: Audit, task: Task) -> tuple[Step, ...]:

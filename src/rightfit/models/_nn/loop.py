@@ -243,9 +243,12 @@ def _epoch(net: Any, rows: Rows, recipe: Mapping[str, Any], task: Task, around: 
         np.asarray(rows.weight, dtype=np.float32) / max(float(np.mean(rows.weight)), 1e-30))
     # A plan that is cut is cut in all its parts: what would be frozen for two of twelve epochs is so for a sixth.
     due = max(epoch, int(clock.progress * max(int(recipe.get("epochs", 20)), 1)))
-    steps.training_mode(net, steps.trainable(net, due, recipe), bool(recipe.get("frozen_norm")) or len(rows) < 2)
     total, count, bad, fast = 0.0, 0, 0, suits(net)[0]
-    for some in steps.batches(rows, max(int(recipe.get("batch", 64)), 1), bool(recipe.get("balanced")), random):
+    size = max(int(recipe.get("batch", 64)), 1)
+    frozen = steps.trainable(net, due, recipe)
+    most = steps.at_once(net, rows, size)
+    steps.training_mode(net, frozen, bool(recipe.get("frozen_norm")) or len(rows) < 2)
+    for some in steps.batches(rows, size, bool(recipe.get("balanced")), random):
         if clock.over:
             break
         start = time.monotonic()
@@ -254,13 +257,17 @@ def _epoch(net: Any, rows: Rows, recipe: Mapping[str, Any], task: Task, around: 
             group["lr"] = group["peak"] * share
         x, *rest = rows.inputs(some, True, generator)
         x, t, w = steps.mixed(x, target[some], weight[some], recipe, random)
-        with autocast(fast):
-            logits = net(x.to(where), *(one.to(where) for one in rest))
-        loss = (steps.losses(logits.float(), t.to(where), task, recipe) * w.to(where)).mean()
-        value = float(loss.detach())
-        if np.isfinite(value):
-            steer.zero_grad(set_to_none=True)
+        steer.zero_grad(set_to_none=True)
+        value, parts = 0.0, -(-len(some) // most)
+        for x1, t1, w1, *rest1 in zip(*(one.tensor_split(parts) for one in (x, t, w, *rest)), strict=True):
+            with autocast(fast):
+                logits = net(x1.to(where), *(one.to(where) for one in rest1))
+            loss = (steps.losses(logits.float(), t1.to(where), task, recipe) * w1.to(where)).sum() / len(some)
+            value += float(loss.detach())
+            if not np.isfinite(value):
+                break
             loss.backward()
+        if np.isfinite(value):
             torch.nn.utils.clip_grad_norm_(net.parameters(), float(recipe.get("clip") or 1e9))
             steer.step()
             if average:

@@ -15,6 +15,7 @@ from rightfit.records import Task
 FOCUS = 2.0  # gamma of the focal loss, Lin et al. 2017
 INNER_SHARE, INNER_MOST = 0.15, 2000
 INNER_ROWS = 400  # below this, an inner split is noise, and the epochs are used as they are
+ROOM_MIB, LEAST_PART = 512.0, 8  # kept at once for the way back; rows below which batch statistics are noise
 
 
 def losses(logits: Any, target: Any, task: Task, recipe: Mapping[str, Any]) -> Any:
@@ -167,6 +168,37 @@ def batches(rows: Any, size: int, balanced: bool, random: np.random.Generator) -
     sorted_parts = [part[np.argsort(np.asarray(lengths)[part], kind="stable")] for part in parts]
     found = [b for part in sorted_parts for b in np.array_split(part, max(round(len(part) / size), 1))]
     return [found[i] for i in random.permutation(len(found))]
+
+
+def at_once(net: Any, rows: Any, size: int) -> int:
+    """How many rows of a batch of `size` go through the net together: what they keep for the way back has a limit.
+
+    Weighed on two rows, the longest where rows have `lengths`. The rest of the batch follows and its gradients are
+    added up, so that the recipe stays as it is; only batch norms look at fewer rows. All of them on an accelerator.
+    """
+    import torch
+
+    from rightfit.models._nn.device import device
+
+    if device().type != "cpu" or size <= LEAST_PART:
+        return size
+    lengths = getattr(rows, "lengths", None)
+    two = np.arange(min(2, len(rows))) if lengths is None else np.argsort(lengths, kind="stable")[-2:]
+    own = {value.untyped_storage().data_ptr() for value in net.state_dict().values()}
+    kept: dict[int, int] = {}
+
+    def keep(tensor: Any) -> Any:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    net.eval()
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        out = net(*rows.inputs(two, False, None))  # held, so that no address is given twice
+    each = sum(kept.values()) / len(two) / 2**20
+    del out
+    return size if each * size <= ROOM_MIB else min(size, max(int(ROOM_MIB / each), LEAST_PART))
 
 
 def inner_split(rows: Any, task: Task, random: np.random.Generator) -> tuple[Any, Any] | None:

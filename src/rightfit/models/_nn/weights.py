@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from rightfit.errors import Unavailable
+from rightfit.resources import hub
 
 SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
 DEPTH = 4  # folders below a place that are looked into
-HUB_SECONDS = 5.0
 _SKIPPED = ("optimizer", "training_args", "scheduler", "rng_state")
 
 
@@ -185,33 +185,16 @@ def _cached(repo: str, file: str, url: str) -> list[Path]:
 @cache
 def _download(repo: str, file: str) -> tuple[Path | None, str]:
     """(the file from the hub, "") after its size was printed, or (None, why not)."""
-    if not _reachable():
+    if not hub.reachable():
         return None, "the hub cannot be reached"
     from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
 
     try:
-        size = get_hf_file_metadata(hf_hub_url(repo, file), timeout=HUB_SECONDS).size
+        size = get_hf_file_metadata(hf_hub_url(repo, file), timeout=hub.SECONDS).size
         print(f"downloading {repo}/{file}: {(size or 0) / 1e6:.1f} MB", file=sys.stderr, flush=True)
         return Path(hf_hub_download(repo, file)), ""
     except Exception as error:  # the library's errors come from several others beneath it
         return None, f"the hub did not give {repo}/{file} ({type(error).__name__})"
-
-
-@cache
-def _reachable() -> bool:
-    """Whether the hub answers, asked once in a process: offline, no family waits for it again."""
-    if os.environ.get("HF_HUB_OFFLINE", "") not in ("", "0"):
-        return False
-    import urllib.error
-    import urllib.request
-
-    try:
-        import huggingface_hub
-
-        with urllib.request.urlopen(huggingface_hub.constants.ENDPOINT, timeout=HUB_SECONDS):
-            return True
-    except (ImportError, OSError, ValueError):
-        return False
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------
