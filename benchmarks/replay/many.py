@@ -4,8 +4,9 @@
 
 For each table and seed a third of the rows, 5,000 at most, is held out, and 500 of the others are staged as `choose`
 stages them: few rows to choose by, many to judge by. Every configuration is trained on every fold (defaults and points
-drawn from the spaces of quick families). The winner of full cross-validation is promised with the corrected estimate
-that a decision carries, trained on all rows, and scored on the held-out ones. `naive` is the promise without the
+drawn from the spaces of quick families), and the best of them are blended as `choose` blends them. The winner of full
+cross-validation is promised with the corrected estimate that a decision carries, trained on all rows, and scored on the
+held-out ones. `naive` is the promise without the
 correction, as other systems give it. `default_better`: LightGBM's untuned default, trained alike, beats the pick on the
 held-out rows beyond chance. Cases that results/replay_many.csv holds are not computed again; the summary goes to
 replay_many_summary.csv.
@@ -34,7 +35,7 @@ from rightfit.data import split
 from rightfit.metrics import base, interval
 from rightfit.question import ask, examine
 from rightfit.records import Candidate, Dataset, Task
-from rightfit.tuning import propose, trial
+from rightfit.tuning import blend, propose, trial
 
 TABLES = ("heartdisease", "german_credit", "pima-indians-diabetes", "concrete", "Vehicle", "abalone", "phoneme",
           "winequality-white", "segment", "energy", "mpg", "titanic_kaggle_train", "emp_attrition", "bank",
@@ -108,6 +109,7 @@ def line(name: str, seed: int, work: Path | None) -> dict[str, Any]:
             failed += 1
             stack.pop(key, None)
     parts = [valid for _, valid in at.folds]
+    mixes = mixed(at, metric, stack)
     rows, ends = np.concatenate(parts), np.cumsum([len(part) for part in parts])[:-1]
     whole = {key: np.concatenate(found) for key, found in stack.items()}
     y = at.data.y
@@ -115,9 +117,9 @@ def line(name: str, seed: int, work: Path | None) -> dict[str, Any]:
                          folds=np.split(np.arange(len(rows)), ends))
     naive = float(np.mean([_score(metric, y[part], pred, task)
                            for part, pred in zip(parts, stack[found.winner], strict=True)]))
-    final = {key: _told(candidates[key], at.data, at.held.X, task, seed)
-             for key in {found.winner, _default(candidates)}}
-    held = final[found.winner]
+    members = mixes.get(found.winner, {found.winner: 1.0})
+    final = {key: _told(candidates[key], at.data, at.held.X, task, seed) for key in {*members, _default(candidates)}}
+    held = sum(weight * final[key] for key, weight in members.items())
     value, low, high = interval.bootstrap(at.held.y, held, _of(held, task), metric, task, seed=seed, n=DRAWS)
     if work is not None:
         work.mkdir(parents=True, exist_ok=True)
@@ -130,12 +132,29 @@ def line(name: str, seed: int, work: Path | None) -> dict[str, Any]:
     scale = 100.0 if task.metric == "roc_auc" else 100.0 / max(abs(value), 1e-12)
     return {"table": name, "seed": seed, "metric": task.metric, "rows": len(at.data), "held": len(at.held),
             "configurations": len(stack), "failed": failed, "pick": found.winner,
-            "family": candidates[found.winner].family, "promised": found.value, "low": found.low, "high": found.high,
+            "family": "blend" if found.winner in mixes else candidates[found.winner].family, "promised": found.value, "low": found.low, "high": found.high,
             "test": value, "test_low": low, "test_high": high, "optimism": -scale * sign * gap,
             "naive_optimism": -scale * sign * (value - naive),
             "covered": int(abs(gap) <= np.hypot(own, theirs)),
             "default_better": _beaten(at, metric, sign, final[_default(candidates)], held, seed),
             "seconds": time.monotonic() - began}
+
+
+def mixed(at: Split, metric: Any, stack: dict[str, list[Any]]) -> dict[str, dict[str, float]]:
+    """{blend: {member: weight}}; their predictions of the folds, by weights of the other folds, join the stack."""
+    sign = 1.0 if metric.greater_is_better else -1.0
+    y = [np.asarray(at.data.y)[valid] for _, valid in at.folds]
+    mean = {key: float(np.mean([_score(metric, one, pred, at.task) for one, pred in zip(y, preds, strict=True)]))
+            for key, preds in stack.items()}
+    best = sorted(stack, key=lambda key: -sign * mean[key])[:blend.PARTNERS]
+    parts = [(one, [stack[key][fold] for key in best]) for fold, one in enumerate(y)]
+    found = {}
+    for most in blend.SIZES:
+        weights = blend.selected(parts, metric, at.task, most)
+        if (weights > 0).sum() > 1:
+            found[f"blend-{most}"] = {key: float(w) for key, w in zip(best, weights, strict=True) if w > 0}
+            stack[f"blend-{most}"] = blend.crossed(parts, metric, at.task, most)
+    return found
 
 
 def _told(candidate: Candidate, data: Dataset, X: Any, task: Task, seed: int) -> Any:
@@ -162,7 +181,7 @@ def _score(metric: Any, y: Any, pred: Any, task: Task) -> float:
 def _beaten(at: Split, metric: Any, sign: float, default: Any, pick: Any, seed: int) -> int:
     """Whether the default is better than the pick on more than 97.5 % of the draws of the held-out rows."""
     random, better, y = np.random.default_rng(seed), 0, np.asarray(at.held.y)
-    if default is pick:
+    if np.array_equal(default, pick):
         return 0
     for _ in range(DRAWS):
         some = random.integers(len(y), size=len(y))
