@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -84,3 +85,12 @@ if __name__ == "__main__":
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "hf download timm/mobilenetv2_100" in done.stdout and done.stdout.endswith("False\n"), done.stderr
+
+
+def test_a_hub_that_does_not_answer_is_out_of_reach() -> None:
+    """In a program that has loaded nothing else, as a run is when it asks."""
+    pytest.importorskip("huggingface_hub")
+    code = "from rightfit.resources import hub; print(hub.reachable())"
+    around = {**os.environ, "HF_HUB_OFFLINE": "", "HF_ENDPOINT": "http://127.0.0.1:9"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=around)
+    assert done.stdout == "False\n", done.stderr

@@ -20,9 +20,9 @@ def reachable() -> bool:
     import urllib.request
 
     try:
-        import huggingface_hub
+        from huggingface_hub import constants
 
-        with urllib.request.urlopen(huggingface_hub.constants.ENDPOINT, timeout=SECONDS):
+        with urllib.request.urlopen(constants.ENDPOINT, timeout=SECONDS):
             return True
     except (ImportError, OSError, ValueError):
         return False
