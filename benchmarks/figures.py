@@ -273,17 +273,15 @@ def images(rows: list[Row]) -> list[str]:
 
 def delivered_latency(rows: list[Row]) -> list[str]:
     """Eager torch against the delivered network, one input at a time, and what was lost."""
-    lines, alone = [], []
-    for row in rows:
-        eager = [v for name in ("eager_1_ms", "eager_all_ms") if (v := number(row[name])) is not None]
-        delivered = number(row["delivered_ms"])
-        alone += [eager[0] / delivered] if eager and delivered else []
-        one = alone[-1:] if eager and delivered else [statistics.geometric_mean(alone)] if alone else []
-        lines.append([row["network"], row["weights"], row["steps"], f"{min(eager):.2f} ms" if eager else "",
-                      "" if delivered is None else f"{delivered:.2f} ms", f"{float(row['times_faster']):.2f}",
-                      f"{one[0]:.2f}" if one else "", f"{100 * float(row['loss']):.2f}", row["peers"]])
-    head = ("network", "weights", "steps", "eager p50", "delivered p50", "times faster",
-            "than eager on one thread, as delivered", "points lost", "peers, by hand")
+    def least(row: Row, *names: str) -> str:
+        told = [value for name in names if (value := number(row[name])) is not None]
+        return f"{min(told):.2f} ms" if told else ""
+
+    lines = [[row["network"], row["weights"], row["steps"], least(row, "eager_1_ms", "eager_all_ms"),
+              least(row, "delivered_ms", "delivered_all_ms"), f"{float(row['times_faster']):.2f}",
+              f"{float(row['times_faster_1']):.2f}", f"{100 * float(row['loss']):.2f}", row["peers"]] for row in rows]
+    head = ("network", "weights", "steps", "eager p50", "delivered p50", "times faster", "on one thread each",
+            "points lost", "peers, by hand")
     return [*table(head, lines), *throughout(rows, ("machine", "versions", "date"))]
 
 
@@ -384,9 +382,11 @@ def replay_many_summary(rows: list[Row]) -> list[str]:
     names = {"roc_auc": "ROC AUC, points", "log_loss": "log loss, percent", "rmse": "RMSE, percent"}
     lines = [[names.get(row["metric"], row["metric"]), row["cases"], row["tables"],
               f"{float(row['configurations']):.0f}", spread(row, "naive_optimism"), spread(row, "optimism"),
-              f"{float(row['covered']):.1%}", f"{float(row['default_better']):.1%}"] for row in rows]
+              f"{float(row['covered']):.1%}", f"{float(row['default_better']):.1%}",
+              f"{float(row['quick_share']):.1%}", spread(row, "excess")] for row in rows]
     head = ("metric", "cases", "tables", "configurations", "optimism of the winner's own score",
-            "optimism of the promise", "covered", "the default is better beyond chance")
+            "optimism of the promise", "covered", "the default is better beyond chance", "share of the time",
+            "and what is lost with it")
     return [*table(head, lines), *throughout(rows, ("machine", "versions", "date"))]
 
 

@@ -43,6 +43,24 @@ def test_the_graph_itself_runs(tmp_path: Path) -> None:
     np.testing.assert_allclose(got, np.full((2, 1), 1 / (1 + np.exp(-1))), rtol=1e-6)
 
 
+def test_a_graph_has_one_thread_unless_more_are_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import onnxruntime
+
+    import rightfit
+
+    path, seen = toy.package(tmp_path / "p"), list[int]()
+    made = onnxruntime.InferenceSession
+
+    def session(content: bytes, options: Any, **more: Any) -> Any:
+        seen.append(options.intra_op_num_threads)
+        return made(content, options, **more)
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", session)
+    answers = [rightfit.load(path, threads=threads).predict(toy.records(5)).tolist() for threads in (2, 1)]
+    rightfit.load(path)
+    assert answers[0] == answers[1] and seen == [2, 1, 1]
+
+
 def toy_graph() -> onnx.ModelProto:
     return toy.graph(np.ones((2, 1)), np.ones(1), "Sigmoid")
 

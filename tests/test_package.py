@@ -287,3 +287,9 @@ def test_a_runtime_of_another_distribution(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.undo()
     with pytest.raises(PackageError, match="runtime must be one of"):
         load(path)
+
+
+@pytest.mark.parametrize("threads", [0, -1, 1.5, "two"])
+def test_threads_are_whole_numbers_from_one_on(threads: Any, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="threads must be a whole number from 1 on; got threads="):
+        load(tmp_path, threads=threads)

@@ -38,7 +38,8 @@ def autogluon(job: dict[str, Any], train: Any, home: Path) -> tuple[Any, dict[st
     predictor.fit(train, presets=job["options"]["presets"], time_limit=job["budget"], num_cpus=job["cores"], num_gpus=0,
                   **limit)
     board = predictor.leaderboard()
-    row = board[board["model"] == predictor.model_best].iloc[0]
+    judged = predictor.model_best.removesuffix("_FULL")  # a model that was fitted again on all rows has no score
+    row = board[board["model"] == judged].iloc[0]
     # Its scores are all "greater is better"; losses are told with their sign turned.
     promised = float(row["score_val"]) * (1 if job["metric"] == "roc_auc" else -1)
     return None, {"promised": promised, "candidates": len(board), "chosen": str(predictor.model_best)}

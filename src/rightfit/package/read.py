@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ import numpy as np
 from rightfit import registry
 from rightfit.errors import PackageError, RightfitError, UsageError
 from rightfit.package import verify
+from rightfit.package.cores import THREADS
 from rightfit.package.runtimes import Runtime, Scorer
 from rightfit.records import Rule, Schema, Task, revive
 
@@ -235,6 +236,15 @@ def _scorer(folder: Path, info: Mapping[str, Any]) -> Scorer:
 
 
 @contextlib.contextmanager
+def _threads(number: int) -> Iterator[None]:
+    token = THREADS.set(number)
+    try:
+        yield
+    finally:
+        THREADS.reset(token)
+
+
+@contextlib.contextmanager
 def _as_package_error(path: Path) -> Any:
     """Whatever a hostile or damaged file makes a parser raise, the user gets one sentence."""
     try:
@@ -252,10 +262,16 @@ def _as_package_error(path: Path) -> Any:
                            f"{reason!r}.") from error
 
 
-def load(path: str | Path) -> LoadedModel:
-    """A verified package, folder or zip, ready to predict. Raises PackageError for what is damaged, unsafe, newer."""
+def load(path: str | Path, threads: int = 1) -> LoadedModel:
+    """A verified package, folder or zip, ready to predict. Raises PackageError for what is damaged, unsafe, newer.
+
+    threads: how many an ONNX graph may use for one call. One is what limits were measured with and what servers want;
+    more make a large network answer sooner on a machine that has nothing else to do. Raises UsageError below 1.
+    """
+    if not isinstance(threads, int) or threads < 1:
+        raise UsageError(f"threads must be a whole number from 1 on; got threads={threads!r}, correct it.")
     path = Path(path)
-    with _as_package_error(path), verify.opened(path) as folder:
+    with _threads(threads), _as_package_error(path), verify.opened(path) as folder:
         info = _info(folder)
         schema = revive(Schema, verify.parse((folder / "schema.json").read_bytes(), "schema.json"))
         sample = verify.parse((folder / "sample.json").read_bytes(), "sample.json")

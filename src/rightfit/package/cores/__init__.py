@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
 from rightfit.records import frozen
+
+THREADS: ContextVar[int] = ContextVar("threads", default=1)
+"""How many threads a core that is loaded now may use for one call."""
 
 
 @frozen

@@ -1,4 +1,4 @@
-"""ONNX graphs on ONNX Runtime, one thread: exact, small, no training library needed."""
+"""ONNX graphs on ONNX Runtime, one thread unless more are asked for: exact, small, no training library needed."""
 
 from __future__ import annotations
 
@@ -7,23 +7,22 @@ from pathlib import Path
 from typing import Any
 
 from rightfit.errors import PackageError
-from rightfit.package.cores import Core, _tap
+from rightfit.package.cores import THREADS, Core, _tap
 from rightfit.package.onnx_check import check
-
-THREADS = 1
 
 
 def load(path: Path) -> Callable[[Any], Any]:
     """The graph's function from X float32 (n, f) to Y (n, k). Raises PackageError for what is unsafe or cannot run.
 
-    The bytes that were checked are the bytes that run; threads are one, so that a served row never waits for a pool.
+    The bytes that were checked are the bytes that run; threads are one, so that a served row never waits for a pool,
+    unless `rightfit.load` was asked for more.
     """
     content = path.read_bytes()
     check(content, path.name)
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = THREADS
+    options.intra_op_num_threads, options.inter_op_num_threads = THREADS.get(), 1
     options.log_severity_level = 3
     try:
         session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
