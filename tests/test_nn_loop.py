@@ -305,12 +305,16 @@ def test_a_killed_fit_goes_on_where_it_was(recipe: dict[str, Any], monkeypatch: 
 def test_checkpoints_of_others_and_torn_ones_are_not_taken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     model, recipe = net(THREE), {"epochs": 3}
     with cache.at(tmp_path):
-        one = checkpoint.keeper(model, recipe, 100, 0)
-        others = [checkpoint.keeper(net(BINARY), recipe, 100, 0), checkpoint.keeper(model, {"epochs": 4}, 100, 0),
-                  checkpoint.keeper(model, recipe, 101, 0), checkpoint.keeper(model, recipe, 100, 1)]
-    assert one.path is not None and not one.due() and len({k.path for k in (one, *others)}) == 5
+        rows, named, seen = (made(BINARY, n=100) for _ in range(3))
+        named.y = 1 - named.y
+        seen.x = seen.x + 1
+        one = checkpoint.keeper(model, recipe, rows, 0)
+        others = [checkpoint.keeper(net(BINARY), recipe, rows, 0), checkpoint.keeper(model, {"epochs": 4}, rows, 0),
+                  checkpoint.keeper(model, recipe, made(BINARY, n=101), 0), checkpoint.keeper(model, recipe, rows, 1),
+                  checkpoint.keeper(model, recipe, named, 0), checkpoint.keeper(model, recipe, seen, 0)]
+    assert one.path is not None and not one.due() and len({k.path for k in (one, *others)}) == 7
     one.write({"epoch": 2})
-    assert one.read() == {"epoch": 2} and [k.read() for k in others] == [None] * 4
+    assert one.read() == {"epoch": 2} and [k.read() for k in others] == [None] * 6
     one.path.write_bytes(one.path.read_bytes()[:40])
     assert one.read() is None and not one.path.exists()
     one.write({"wrong": Killed()})
@@ -318,7 +322,7 @@ def test_checkpoints_of_others_and_torn_ones_are_not_taken(monkeypatch: pytest.M
     monkeypatch.setattr(torch, "save", lambda *args: (_ for _ in ()).throw(OSError("full")))
     one.write({"epoch": 3})
     assert not list(one.path.parent.iterdir())
-    assert checkpoint.keeper(model, recipe, 100, 0).read() is None  # outside of a run
+    assert checkpoint.keeper(model, recipe, rows, 0).read() is None  # outside of a run
 
 
 @pytest.mark.parametrize("batch", [60, 50])

@@ -143,7 +143,7 @@ def fit(net: Any, rows: Rows, recipe: Mapping[str, Any], task: Task, *, seed: in
     train, valid = (rows, None) if inner is None else (rows.take(inner[0]), rows.take(inner[1]))
     with seeded(seed), limited():
         try:
-            keeper = checkpoint.keeper(net, recipe, len(train), seed)
+            keeper = checkpoint.keeper(net, recipe, train, seed)
             return _train(_placed(net), (train, valid), recipe, task, (random, deadline, keeper))
         finally:
             net.requires_grad_(True).to("cpu").eval()
