@@ -94,3 +94,18 @@ def test_a_hub_that_does_not_answer_is_out_of_reach() -> None:
     around = {**os.environ, "HF_HUB_OFFLINE": "", "HF_ENDPOINT": "http://127.0.0.1:9"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=around)
     assert done.stdout == "False\n", done.stderr
+
+
+def test_the_fork_server_knows_every_plugin_and_none_of_what_only_some_need() -> None:
+    code = """if True:
+        import sys
+        import rightfit.tuning.preload
+        from rightfit import registry
+        before = set(sys.modules)
+        for package in rightfit.tuning.preload.PLUGINS:
+            registry.plugins(package)
+        late = sorted(name for name in set(sys.modules) - before if name.startswith("rightfit"))
+        print(late, sorted({"torch", "transformers", "tensorflow"} & set(sys.modules)))
+    """
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout == "[] []\n", done.stdout + done.stderr

@@ -12,12 +12,13 @@ from typing import Any
 from rightfit.errors import UnknownName
 
 
-def _modules(package: str) -> Iterator[str]:
+def modules(package: str) -> Iterator[str]:
+    """The names of the modules below a package that may hold a plug-in; nothing but the package is imported."""
     home = importlib.import_module(package)
     for info in pkgutil.iter_modules(home.__path__):
         if not info.name.startswith("_"):
             name = f"{package}.{info.name}"
-            yield from _modules(name) if info.ispkg else (name,)
+            yield from modules(name) if info.ispkg else (name,)
 
 
 @cache
@@ -31,7 +32,7 @@ def plugins(package: str) -> dict[str, Any]:
     True
     """
     found: dict[str, Any] = {}
-    specs: list[Any] = [getattr(importlib.import_module(name), "SPEC", None) for name in _modules(package)]
+    specs: list[Any] = [getattr(importlib.import_module(name), "SPEC", None) for name in modules(package)]
     specs += [entry.load() for entry in importlib.metadata.entry_points(group=package)]
     for spec in (one for some in specs if some is not None for one in (some if isinstance(some, tuple) else (some,))):
         if spec.name in found:
