@@ -58,8 +58,9 @@ def _pool(source: Any, need: Need) -> Any:
     from rightfit.data.table import pick
     from rightfit.engines.local import Pool
     from rightfit.resources.machine import usable_cores
+    from rightfit.tuning import prepare
 
-    return Pool(need.workers or usable_cores(), preload=("rightfit.tuning.preload", *pick(source, need).preload))
+    return Pool(need.workers or usable_cores(), preload=prepare.imports(pick(source, need), need))
 
 
 def run(question: Question, folder: Path, clock: Clock, pool: Any, *, overwrite: bool, watch: Watch,

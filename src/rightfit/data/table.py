@@ -36,7 +36,8 @@ class Modality:
     Of several that claim one source, the lowest `rank` reads it: the special before the general. `portable(records)`
     makes raw records self-contained, so that a package can hold them; it holds at most `samples`. `example(problem,
     n, seed, noise) -> (Dataset, Task)`: an easy problem for the conformance suite; `hard() -> {name: frame}`: rows
-    that every model of the modality must survive. `preload`: modules that its trials need, imported once beforehand.
+    that every model of the modality must survive. `preload`: modules that its trials need, imported once beforehand;
+    `preload_long`: what only some need, and what takes so long to import that a short run goes without.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Modality:
     portable: Callable[[list[dict[str, Any]]], list[dict[str, Any]]] = list
     samples: int = 64
     preload: tuple[str, ...] = ()
+    preload_long: tuple[str, ...] = ()
     example: Callable[..., tuple[Dataset, Task]] | None = None
     hard: Callable[[], Mapping[str, Any]] | None = None
 

@@ -1,4 +1,4 @@
-"""What candidates need before they can be tried, such as pretrained weights: found here, or in a process apart.
+"""What candidates need before they can be tried: imports, and pretrained weights, found here or in a process apart.
 
 Finding them reads files of others and imports what only trials need otherwise; a process of the pool has that already,
 and takes the memory with it when it ends.
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from rightfit import registry
+from rightfit.data.table import Modality
 from rightfit.engines.jobs import Job, Outcome
 from rightfit.errors import Unavailable
 from rightfit.records import Need, Task, asdict, revive
@@ -24,13 +25,31 @@ Prepare = Callable[[Sequence[Wish], Task, Need], list["Params | str"]]
 """For each wish its params with all that it needs, or the reason why that cannot be had."""
 
 LIMIT_S = 300.0
+LONG_S = 30.0  # of budget, from which on two seconds of imports come back
 _TOLD = ("HF_", "HOME", "RIGHTFIT_", "TORCH_", "XDG_")  # of the environment, which a fork server has from its start
+
+
+def imports(modality: Modality, need: Need) -> tuple[str, ...]:
+    """What the fork server imports for all trials; a family that needs torch would import it anew for each fold.
+
+    >>> from rightfit.data.table import Modality
+    >>> short = Modality(name="tabular", claims=bool, read=bool, preload_long=("torch",))
+    >>> imports(short, Need(budget="20s")), imports(short, Need(families=("linear",)))
+    (('rightfit.tuning.preload',), ('rightfit.tuning.preload',))
+    >>> imports(short, Need(families=("mlp",)))
+    ('rightfit.tuning.preload', 'torch')
+    """
+    asked = [family for family in registry.plugins("rightfit.models").values()
+             if family.modality == modality.name and (not need.families or family.name in need.families)]
+    wanted = {name for family in asked for name in family.requires}
+    late = [name for name in modality.preload_long if name in wanted and need.budget_s >= LONG_S]
+    return "rightfit.tuning.preload", *modality.preload, *late
 
 
 def here(wishes: Sequence[Wish], task: Task, need: Need) -> list[Params | str]:
     """A `Prepare` in this process.
 
-    >>> here([("linear", {"l2": 1.0})], Task(modality="tabular", problem="binary", target=("y",)), Need())
+    >>> here([("linear", {"l2": 1.0})], Task(modality="tabular", problem="binary", target=("y",), metric="roc_auc"), Need())
     [{'l2': 1.0}]
     """
     return [_one(name, params, task, need) for name, params in wishes]

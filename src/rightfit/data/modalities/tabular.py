@@ -61,4 +61,4 @@ def check_target(frame: Any, schema: Any, name: str, need: Need) -> None:
                         f"{len(known)} rows, name another target or group the values.")
 
 
-SPEC = Modality(name="tabular", claims=claims, read=read, rank=100, example=example, hard=hard)
+SPEC = Modality(name="tabular", claims=claims, read=read, rank=100, preload_long=("torch",), example=example, hard=hard)
