@@ -49,7 +49,8 @@ def imports(modality: Modality, need: Need) -> tuple[str, ...]:
 def here(wishes: Sequence[Wish], task: Task, need: Need) -> list[Params | str]:
     """A `Prepare` in this process.
 
-    >>> here([("linear", {"l2": 1.0})], Task(modality="tabular", problem="binary", target=("y",), metric="roc_auc"), Need())
+    >>> task = Task(modality="tabular", problem="binary", target=("y",), metric="roc_auc")
+    >>> here([("linear", {"l2": 1.0})], task, Need())
     [{'l2': 1.0}]
     """
     return [_one(name, params, task, need) for name, params in wishes]
