@@ -70,11 +70,13 @@ class Board:
     _entries: dict[tuple[str, tuple[int, ...]], Entry] = field(default_factory=dict)
     _quick: dict[tuple[str, tuple[Limit, ...]], float] = field(default_factory=dict)
     _samples: dict[int, Any] = field(default_factory=dict)
-    _effects: tuple[int, dict[int, float]] = field(default_factory=lambda: (-1, {}))
+    _effects: tuple[Any, dict[int, float]] = field(default_factory=lambda: (None, {}))
+    _added: int = 0
+    _ranked: tuple[Any, dict[str, Entry]] = field(default_factory=lambda: (None, {}))
 
     def add(self, trial: Trial) -> None:
         """Take a trial in; a failed one takes its candidate out."""
-        key = trial.candidate.key
+        key, self._added = trial.candidate.key, self._added + 1
         self.candidates.setdefault(key, trial.candidate)
         self.trials[key, trial.fold, trial.fidelity] = trial
         if trial.state == "timeout" and self.folds(key):
@@ -120,8 +122,11 @@ class Board:
 
     def entries(self) -> dict[str, Entry]:
         """All entries, best utility first, those that break a metric limit last."""
-        found = {key: entry for key in self.candidates if (entry := self.entry(key)) is not None}
-        return dict(sorted(found.items(), key=lambda item: (-self.rank(item[1]), item[0])))
+        known = self._added, len(self.trials), len(self.candidates), self.task.limits
+        if self._ranked[0] != known:
+            found = {key: entry for key in self.candidates if (entry := self.entry(key)) is not None}
+            self._ranked = known, dict(sorted(found.items(), key=lambda item: (-self.rank(item[1]), item[0])))
+        return dict(self._ranked[1])
 
     def quick_utility(self, trial: Trial) -> float:
         """The metric of one trial of any fidelity, greater is better."""
@@ -137,7 +142,7 @@ class Board:
         """Utility, far less when a limit is broken: floors as measured, resources as hinted by a fold's package."""
         known = {**entry.measured, **entry.floors}
         missed = sum(shortfall(lim, known[lim.name]) for lim in self.task.limits if lim.name in known)
-        return self.level(entry) - self.penalty * missed - (self.penalty if missed else 0.0)
+        return self.level(entry) - (self.penalty * (missed + 1.0) if missed else 0.0)
 
     def level(self, entry: Entry) -> float:
         """Utility freed of how easy its folds were, so that one lucky fold is no advantage."""
@@ -146,7 +151,8 @@ class Board:
 
     def _fold_effects(self) -> dict[int, float]:
         """Additive fold effects of utility = candidate + fold, by least squares over the cells there are."""
-        if self._effects[0] == len(self.trials):
+        known = (self._added, len(self.trials))
+        if self._effects[0] == known:
             return self._effects[1]
         cells = [(e.candidate.key, fold, value) for key in self.candidates if key != self.baseline
                  and (e := self.entry(key)) is not None
@@ -157,7 +163,7 @@ class Board:
             effects = _means((fold, value - levels[key]) for key, fold, value in cells)
             middle = sum(effects.values()) / max(len(effects), 1)
             effects = {fold: value - middle for fold, value in effects.items()}
-        self._effects = (len(self.trials), effects)
+        self._effects = (known, effects)
         return effects
 
     @property
