@@ -70,6 +70,6 @@ SPEC = Family(
     defaults=DEFAULTS, variants=({"dropout": 0.3, "weight_decay": 0.1, "width": 384},),
     regularisers=("dropout", "weight_decay", "early_stopping", "width"),
     handles=frozenset({"missing", "categorical", "text", "weights", "nonlinear"}),
-    seconds=lambda task: 3.0 + 5e-4 * task.rows * (1 + task.features / 200) * (
+    seconds=lambda task: 1.0 + 5e-4 * task.rows * (1 + task.features / 200) * (
         trees_per_round(task) if task.problem == "multilabel" else 1),
     requires=("torch",), smoke={"epochs": 40, "width": 64, "layers": 1, "learning_rate": 5e-3}, rank=10)
