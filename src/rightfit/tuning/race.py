@@ -169,7 +169,7 @@ def _looks(race: Race) -> Unit | None:
     """The next first look, after the measurement of the untrained network where there is one."""
     for candidate in screen.entrants(race):
         unit = Unit(candidate=candidate, fold=0, fidelity=race.share(candidate))
-        if not race.open(unit):
+        if not race.open(unit) or _too_dear(race, unit):
             continue
         if screen.measured(race, candidate):
             race.enter(candidate)
@@ -183,6 +183,17 @@ def _looks(race: Race) -> Unit | None:
         return None
     race.board.out.pop(spared.key, None)
     return Unit(candidate=spared, fold=0, fidelity=race.share(spared))
+
+
+def _too_dear(race: Race, unit: Unit) -> bool:
+    """Whether the folds of a candidate are expected to take more than all the time left: others make more of it.
+
+    What can be cut by its deadline, and what starts with few rows, may find its place on fewer folds.
+    """
+    if race.empty or unit.fidelity < 1.0 or race.short.families[unit.candidate.family].paced:
+        return False
+    whole = race.board.per_repeat * forecast.of(race, unit)["fit_s"].value
+    return whole > race.clock.left(race.reserve) * max(race.workers, 1)
 
 
 def rung_survivors(race: Race, final: bool) -> list[Candidate]:

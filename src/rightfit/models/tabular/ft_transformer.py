@@ -87,6 +87,6 @@ SPEC = Family(
            "learning_rate": Dimension(low=1e-4, high=3e-3, log=True)},
     defaults=DEFAULTS, regularisers=("dropout", "weight_decay", "early_stopping"),
     handles=frozenset({"missing", "categorical", "text", "weights", "nonlinear"}),
-    seconds=lambda task: 4.0 + 2e-4 * task.rows * (5 + task.features),
+    seconds=lambda task: 10.0 + 1e-3 * task.rows * (5 + task.features),
     requires=("torch",),
     smoke={"epochs": 40, "width": 16, "layers": 1, "learning_rate": 1e-2, "batch": 32}, rank=40)

@@ -103,5 +103,5 @@ SPEC = Family(
            "learning_rate": Dimension(low=0.02, high=0.07, log=True), "smoothing": Dimension(choices=(0.0, 0.1))},
     defaults=DEFAULTS, variants=({"copies": 4},), regularisers=("dropout", "early_stopping"),
     handles=frozenset({"missing", "categorical", "text", "weights", "nonlinear"}),
-    seconds=lambda task: 1.0 + 1.5e-3 * task.rows * (1 + task.features / 100),
+    seconds=lambda task: 1.0 + 4e-3 * task.rows * (1 + task.features / 100),
     requires=("torch",), smoke={"epochs": 30, "width": 32, "layers": 2}, rank=9)

@@ -44,5 +44,5 @@ SPEC = Family(
            "learning_rate": Dimension(low=3e-4, high=5e-3, log=True)},
     defaults=DEFAULTS, regularisers=("dropout", "weight_decay", "early_stopping"),
     handles=frozenset({"missing", "categorical", "text", "weights", "nonlinear"}),
-    seconds=lambda task: 2.0 + 2e-3 * task.rows * (1 + task.features / 200),
+    seconds=lambda task: 15.0 + 1.5e-2 * task.rows * (1 + task.features / 200),
     requires=("torch", "tabm"), smoke={"epochs": 30, "width": 32, "layers": 1, "k": 4, "learning_rate": 1e-2}, rank=11)
