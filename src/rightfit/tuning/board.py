@@ -270,6 +270,7 @@ def leader_of(board: Board) -> Entry | None:
     return next((e for e in inside.values() if board.rank(e) > least and difference(e, further)[1] > SURE), further)
 
 
+BEHIND = 0.005  # what a tie may hide (docs/decisions/002)
 CHOICE = 3  # finalists, without which those with fewer folds are compared too
 
 
@@ -282,7 +283,8 @@ def finalists(board: Board, baseline: str) -> tuple[list[str], tuple[int, ...]]:
     """(keys best first, the folds that they have in common).
 
     They are those with all of the leader's folds; where that leaves no choice, those with as many folds as the third
-    furthest has. The baseline has all folds.
+    furthest has. The baseline has all folds. Where a leader has few, whoever is behind it on more folds than these is
+    none: a tie on the few would hide it.
     """
     entries = {k: e for k, e in board.entries().items() if k not in board.failed and k not in board.ablations}
     if not entries:
@@ -294,6 +296,10 @@ def finalists(board: Board, baseline: str) -> tuple[list[str], tuple[int, ...]]:
         enough = counts[min(CHOICE, len(counts)) - 1] if counts else 0
         kept = [k for k, e in entries.items() if len(e.folds) >= enough]
     common = set.intersection(*(set(entries[k].folds) for k in kept))
+    if leader is not None and len(common) < board.per_repeat:
+        least = board.rank(leader) - BEHIND * (1.0 if np.isfinite(board.metric.high) else abs(leader.utility))
+        kept = [k for k in kept if k == baseline or len(entries[k].folds) == len(common)
+                or board.rank(entries[k]) >= least]
     return kept, tuple(sorted(common)) if common else (0,)
 
 

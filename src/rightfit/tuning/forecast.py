@@ -181,6 +181,11 @@ def of(race: Race, unit: Unit) -> dict[str, Forecast]:
     return found
 
 
+def met(race: Race, family: str) -> bool:
+    """Whether a fit of the family was timed, in this run or an earlier one on this machine."""
+    return any(one.family == family for one in (*race.earlier.get("fit_s", ()), *seen(race, "fit_s")))
+
+
 def hopeless(race: Race, unit: Unit, told: Mapping[str, Forecast], left: float) -> str:
     """Why a unit cannot finish: even the low end of its forecast is more than there is; "" where it may.
 

@@ -28,6 +28,7 @@ NOTABLE_T = 0.5  # a new leader by less than this is chance and does not prolong
 PATIENCE = 24  # proposals without a new leader after which the search is over
 SEARCHED_FAMILIES = 2
 BESIDE_FOLDS = 3
+UNSEEN = 0.35  # of its prior, that a fit of a family which was not timed yet takes at least
 LEAST_S = 1.5  # left for racing, below which no trial is started
 CURVE_SHARES = (0.25, 0.5)
 PARTNERS = 3  # families beside the contenders' that blends may want
@@ -188,12 +189,16 @@ def _looks(race: Race) -> Unit | None:
 def _too_dear(race: Race, unit: Unit) -> bool:
     """Whether the folds of a candidate are expected to take more than all the time left: others make more of it.
 
-    What can be cut by its deadline, and what starts with few rows, may find its place on fewer folds.
+    What can be cut by its deadline, and what starts with few rows, may find its place on fewer folds. Of a family that
+    was not seen here yet the prior has a say: how quick this machine is with quick families tells little of slow ones.
     """
-    if race.empty or unit.fidelity < 1.0 or race.short.families[unit.candidate.family].paced:
+    family = race.short.families[unit.candidate.family]
+    if race.empty or unit.fidelity < 1.0 or family.paced:
         return False
-    whole = race.board.per_repeat * forecast.of(race, unit)["fit_s"].value
-    return whole > race.clock.left(race.reserve) * max(race.workers, 1)
+    each = forecast.of(race, unit)["fit_s"].value
+    if not forecast.met(race, family.name):
+        each = max(each, UNSEEN * family.seconds(race.board.task))
+    return race.board.per_repeat * each > race.clock.left(race.reserve) * max(race.workers, 1)
 
 
 def rung_survivors(race: Race, final: bool) -> list[Candidate]:
