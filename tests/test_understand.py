@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from rightfit.errors import DataError, UnknownName, UsageError
@@ -170,6 +170,8 @@ def test_detection_leaves_plain_columns_alone() -> None:
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.one_of(st.integers(-3, 12), st.floats(-1e6, 1e6), st.sampled_from(["a", "b", "yes", "no", " x", ""]),
                           st.none(), st.booleans()), min_size=1, max_size=60))
+@example([0, 0, 0, 1, 2.225073858507203e-309])
+@example([0, 1, 2.225073858507203e-309])
 def test_any_target_gives_a_task_or_one_sentence(y: list[object]) -> None:
     frame = pd.DataFrame({"a": range(len(y)), "y": pd.Series(y, dtype=object)})
     try:

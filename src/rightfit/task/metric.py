@@ -77,9 +77,11 @@ def of_values(y: Any) -> tuple[str, str]:
     """
     y = np.asarray(y, dtype=float)
     low, q1, mid, q3, high = np.quantile(y, [0.005, 0.25, 0.5, 0.75, 0.995])
-    tail = (high - low) / (q3 - q1) if q3 > q1 else float("inf")
-    if y.min() >= 0 and mid > 0 and high / mid > 20:
-        return "rmsle", (f"the target is never negative and its 99.5 % quantile is {high / mid:.0f} times the median: "
+    with np.errstate(over="ignore"):  # next to the smallest numbers there are, everything is endlessly wide
+        tail = (high - low) / (q3 - q1) if q3 > q1 else float("inf")
+        above = high / mid if mid > 0 else 0.0
+    if y.min() >= 0 and above > 20:
+        return "rmsle", (f"the target is never negative and its 99.5 % quantile is {above:.0f} times the median: "
                          "errors count "
                          "by ratio, on the log scale (Hyndman and Koehler 2006)")
     if tail > 15:
