@@ -150,6 +150,26 @@ def test_whose_folds_would_take_all_the_time_left_makes_room_for_others(tmp_path
     store.close()
 
 
+def test_what_keeps_its_work_for_all_folds_does_not_wait(tmp_path, monkeypatch):
+    racing, store, _ = raced(table(), tmp_path / "run", proposals=0)
+    slow = next(c for c in racing.short.candidates if c.family == "tree")
+    told = {"fit_s": forecast.Forecast(value=1000.0, low=0.0, high=2000.0)}
+    monkeypatch.setattr(forecast, "of", lambda racing, unit: told)
+    family = racing.short.families["tree"]
+    for change, waits in (({}, True), ({"paced": True}, False), ({"rung": 0.25}, False)):
+        racing.short.families["tree"] = dataclasses.replace(family, **change)
+        assert race._too_dear(racing, Unit(candidate=slow, fold=0)) == waits
+    assert not race._too_dear(racing, Unit(candidate=slow, fold=0, fidelity=0.25))
+    store.close()
+
+
+def test_what_a_tie_may_hide_is_one_figure():
+    from rightfit import decide
+    from rightfit.tuning import board
+
+    assert board.BEHIND == decide.WIDEST
+
+
 def test_a_suspected_leak_is_scored_both_ways(tmp_path):
     racing, store, _ = raced(table(leak=True), tmp_path / "run")
     assert racing.suspects == ("after",)

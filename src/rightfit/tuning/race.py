@@ -189,11 +189,12 @@ def _looks(race: Race) -> Unit | None:
 def _too_dear(race: Race, unit: Unit) -> bool:
     """Whether the folds of a candidate are expected to take more than all the time left: others make more of it.
 
-    What can be cut by its deadline, and what starts with few rows, may find its place on fewer folds. Of a family that
-    was not seen here yet the prior has a say: how quick this machine is with quick families tells little of slow ones.
+    What can be cut by its deadline may find its place on fewer folds, and what wants its first look on few rows
+    (`rung`) often keeps what it computed for all folds, such as embeddings: neither waits. Of a family that was not
+    seen here yet the prior has a say: how quick this machine is with quick families tells little of slow ones.
     """
     family = race.short.families[unit.candidate.family]
-    if race.empty or unit.fidelity < 1.0 or family.paced:
+    if race.empty or unit.fidelity < 1.0 or family.rung < 1.0 or family.paced:
         return False
     each = forecast.of(race, unit)["fit_s"].value
     if not forecast.met(race, family.name):
