@@ -136,6 +136,9 @@ def _table(board: Board, by_key: Mapping[str, Contender], tied: tuple[str, ...],
 
 def _rejected(board: Board, racing: Race, delivery: Delivery) -> tuple[dict[str, str], ...]:
     found = {name: reason for name, reason in racing.short.rejected.items()}
+    tried = {key for key, _, _ in board.trials}
+    found |= {c.key: "not tried: there was no time left for its folds" for c in racing.short.candidates
+              if c.key not in tried}
     found |= {key: f"{trial.state}: {trial.error}" for key, trial in board.failed.items()}
     found |= {key: reason for key, reason in board.out.items()
               if key not in board.failed and key not in board.ablations and key not in board.pruned}
